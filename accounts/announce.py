@@ -1,0 +1,38 @@
+"""Tells every gateway process that it must forget what it knows of a key."""
+
+from __future__ import annotations
+
+import functools
+
+import redis
+import structlog
+from django.conf import settings
+from django.db import transaction
+
+log = structlog.get_logger(__name__)
+
+CHANNEL = "r1:keys"
+EVERY_KEY = "*"
+
+
+def announce_key(key_hash: bytes | memoryview) -> None:
+    """After commit: processes that cache this key look it up again."""
+    transaction.on_commit(functools.partial(_publish, bytes(key_hash).hex()))
+
+
+def announce_every_key() -> None:
+    """After commit: processes look every key up again (a project was archived, an organization suspended)."""
+    transaction.on_commit(functools.partial(_publish, EVERY_KEY))
+
+
+def _publish(payload: str) -> None:
+    # A process that cannot hear Redis keeps a key for a second only, so a lost message delays little.
+    try:
+        _client().publish(CHANNEL, payload)
+    except (redis.RedisError, OSError) as error:
+        log.warning("key_change_not_announced", error=type(error).__name__)
+
+
+@functools.lru_cache(maxsize=1)
+def _client() -> redis.Redis:
+    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1.0, socket_connect_timeout=1.0)

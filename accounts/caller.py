@@ -1,0 +1,316 @@
+"""Who sends a request: API keys looked up for the gateway, remembered in the process, forgotten when they change.
+
+No Django here: this runs in the gateway's request path. A revoked key is refused within a second in every process,
+also when the process has lost touch with Redis without noticing: see `_Hearing`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import psycopg
+import structlog
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from accounts.key_format import hash_key, looks_valid
+
+log = structlog.get_logger(__name__)
+
+CHANNEL = "r1:keys"
+KNOWN_MAX_AGE_S = 30.0
+DEAF_MAX_AGE_S = 1.0
+REFUSED_MAX_AGE_S = 5.0
+KNOWN_MAX = 50_000
+REFUSED_MAX = 10_000
+PING_EVERY_S = 0.25
+FLUSH_EVERY_S = 5.0
+LOOK_UP_TIMEOUT_S = 3.0
+
+Reason = Literal["malformed", "unknown", "revoked", "expired", "suspended"]
+
+_FIND = """
+    SELECT k.id, k.project_id, p.organization_id, k.requests_per_minute, k.expires_at,
+           k.revoked_at IS NOT NULL OR p.archived_at IS NOT NULL, o.suspended_at IS NOT NULL
+    FROM accounts_apikey k
+    JOIN accounts_project p ON p.id = k.project_id
+    JOIN accounts_organization o ON o.id = p.organization_id
+    WHERE k.key_hash = %s
+"""
+# Rows another process is just writing are skipped: that one writes as good a time.
+_TOUCH = """
+    WITH used AS (SELECT * FROM unnest(%s::bigint[], %s::timestamptz[]) AS u (id, at)),
+         mine AS (SELECT k.id FROM accounts_apikey k JOIN used USING (id)
+                  ORDER BY k.id FOR NO KEY UPDATE OF k SKIP LOCKED)
+    UPDATE accounts_apikey k SET last_used_at = GREATEST(k.last_used_at, used.at)
+    FROM mine JOIN used USING (id) WHERE k.id = mine.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What the gateway knows of a request's sender. `expires_at` is in seconds since 1970."""
+
+    organization_id: int
+    project_id: int
+    api_key_id: int
+    requests_per_minute: int
+    expires_at: float | None
+
+
+class KeyRefused(Exception):
+    """This key opens nothing."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason: Reason = reason
+
+
+class CallersUnavailable(Exception):
+    """Nobody can say now whether the key is good: PostgreSQL is away and the key is not remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a look-up said, and when it began (monotonic seconds)."""
+
+    asked_at: float
+    caller: Caller | None
+    reason: Reason = "unknown"
+
+
+class _Memory:
+    """The last answers, the longest unused dropped first."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._answers: OrderedDict[bytes, _Answer] = OrderedDict()
+
+    def get(self, key_hash: bytes, max_age_s: float) -> _Answer | None:
+        answer = self._answers.get(key_hash)
+        if answer is None:
+            return None
+        if time.monotonic() - answer.asked_at > max_age_s:
+            del self._answers[key_hash]
+            return None
+        self._answers.move_to_end(key_hash)
+        return answer
+
+    def put(self, key_hash: bytes, answer: _Answer) -> None:
+        self._answers[key_hash] = answer
+        self._answers.move_to_end(key_hash)
+        if len(self._answers) > self._size:
+            self._answers.popitem(last=False)
+
+    def forget(self, key_hash: bytes | None) -> None:
+        """None forgets everything."""
+        if key_hash is None:
+            self._answers.clear()
+        else:
+            self._answers.pop(key_hash, None)
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+
+class _Hearing:
+    """Until when we can be sure to have heard every change.
+
+    Redis answers a subscriber in order: the answer to a ping proves that whatever was announced before that ping was
+    sent has been heard. So a silent half-open connection is noticed by its missing answers, without an error.
+    """
+
+    def __init__(self) -> None:
+        self.pinged_at: float | None = None  # of the ping that waits for its answer
+        self._proved_at = float("-inf")
+
+    def ping_due(self, last_sent: float) -> bool:
+        return self.pinged_at is None and time.monotonic() - last_sent >= PING_EVERY_S
+
+    def proved(self) -> None:
+        if self.pinged_at is not None:
+            self._proved_at = self.pinged_at
+            self.pinged_at = None
+
+    def lost(self) -> None:
+        self.pinged_at = None
+
+    @property
+    def is_good(self) -> bool:
+        return time.monotonic() - self._proved_at < DEAF_MAX_AGE_S
+
+
+class CallerDirectory:
+    """One per process; between `start` and `stop`."""
+
+    def __init__(
+        self, pool: AsyncConnectionPool, redis: Redis, *, pepper: bytes, default_requests_per_minute: int
+    ) -> None:
+        self._pool = pool
+        self._redis = redis
+        self._pepper = pepper
+        self._default_requests_per_minute = default_requests_per_minute
+        self._known = _Memory(KNOWN_MAX)
+        self._refused = _Memory(REFUSED_MAX)
+        self._hearing = _Hearing()
+        self._changes = 0  # counts what was heard, so that an answer overtaken by a change is not kept
+        self._running: dict[bytes, asyncio.Task[_Answer]] = {}
+        self._used: dict[int, float] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Never fails: without Redis keys are remembered for a second only."""
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._flush_regularly())]
+
+    async def stop(self) -> None:
+        for task in (*self._tasks, *self._running.values()):
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._running.values(), return_exceptions=True)
+        self._tasks = []
+        await self._flush()
+
+    @property
+    def hears_changes(self) -> bool:
+        return self._hearing.is_good
+
+    async def find(self, raw_key: str) -> Caller:
+        """Whose key this is.
+
+        Raises KeyRefused, or CallersUnavailable when the database cannot be asked.
+        """
+        if not looks_valid(raw_key):
+            raise KeyRefused("malformed")
+        key_hash = hash_key(raw_key, self._pepper)
+        answer = self._remembered(key_hash) or await self._ask_once(key_hash)
+        if answer.caller is None:
+            raise KeyRefused(answer.reason)
+        if answer.caller.expires_at is not None and answer.caller.expires_at <= time.time():
+            raise KeyRefused("expired")
+        return answer.caller
+
+    def mark_used(self, api_key_id: int) -> None:
+        """Written to the key's row within a few seconds."""
+        self._used[api_key_id] = time.time()
+
+    def _remembered(self, key_hash: bytes) -> _Answer | None:
+        max_age_s = KNOWN_MAX_AGE_S if self.hears_changes else DEAF_MAX_AGE_S
+        return self._known.get(key_hash, max_age_s) or self._refused.get(key_hash, REFUSED_MAX_AGE_S)
+
+    async def _ask_once(self, key_hash: bytes) -> _Answer:
+        """Requests that ask for the same key at the same time share one question."""
+        task = self._running.get(key_hash)
+        if task is None:
+            task = asyncio.create_task(self._ask(key_hash))
+            self._running[key_hash] = task
+            task.add_done_callback(lambda done: self._ended(key_hash, done))
+        return await asyncio.shield(task)
+
+    def _ended(self, key_hash: bytes, task: asyncio.Task[_Answer]) -> None:
+        if self._running.get(key_hash) is task:
+            del self._running[key_hash]
+        if not task.cancelled():
+            task.exception()  # seen, even if every asker has left
+
+    async def _ask(self, key_hash: bytes) -> _Answer:
+        asked_at, changes = time.monotonic(), self._changes
+        try:
+            async with self._pool.connection(timeout=LOOK_UP_TIMEOUT_S) as conn:
+                row = await (await conn.execute(_FIND, (key_hash,))).fetchone()
+        except (psycopg.Error, PoolTimeout, PoolClosed, OSError) as error:
+            log.warning("caller_look_up_failed", error=type(error).__name__)
+            raise CallersUnavailable from error
+        answer = self._read(row, asked_at)
+        if changes == self._changes:
+            (self._refused if answer.caller is None else self._known).put(key_hash, answer)
+        return answer
+
+    def _read(self, row: Any, asked_at: float) -> _Answer:
+        if row is None:
+            return _Answer(asked_at, None, "unknown")
+        key_id, project_id, organization_id, limit, expires_at, is_revoked, is_suspended = row
+        if is_revoked:
+            return _Answer(asked_at, None, "revoked")
+        expires = None if expires_at is None else expires_at.timestamp()
+        if expires is not None and expires <= time.time():
+            return _Answer(asked_at, None, "expired")
+        if is_suspended:
+            return _Answer(asked_at, None, "suspended")
+        limit = self._default_requests_per_minute if limit is None else limit
+        return _Answer(asked_at, Caller(organization_id, project_id, key_id, limit, expires))
+
+    # --- Changes ---------------------------------------------------------------------------------------------------
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await self._hear_changes()
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("key_changes_not_heard", error=type(error).__name__)
+            self._hearing.lost()
+            await asyncio.sleep(PING_EVERY_S)
+
+    async def _hear_changes(self) -> None:
+        """Until the connection fails, or leaves a ping unanswered."""
+        async with self._redis.pubsub() as subscription:
+            await subscription.subscribe(CHANNEL)
+            last_sent = float("-inf")
+            while True:
+                if self._hearing.ping_due(last_sent):
+                    self._hearing.pinged_at = last_sent = time.monotonic()
+                    await subscription.ping()
+                elif time.monotonic() - last_sent > 2 * DEAF_MAX_AGE_S:
+                    raise TimeoutError("a ping was not answered")
+                self._hear(await subscription.get_message(timeout=PING_EVERY_S))
+
+    def _hear(self, message: dict[str, Any] | None) -> None:
+        if message is None:
+            return
+        if message["type"] == "pong":
+            self._hearing.proved()
+        elif message["type"] == "subscribe":  # anew, perhaps by the client itself: what went before was missed
+            self._hearing.lost()
+            self._forget(None)
+        elif message["type"] == "message":
+            self._forget(_key_hash_in(message["data"]))
+
+    def _forget(self, key_hash: bytes | None) -> None:
+        self._changes += 1
+        self._known.forget(key_hash)
+        self._refused.forget(key_hash)
+        # A look-up that runs now may have read the old row: later requests ask anew.
+        if key_hash is None:
+            self._running.clear()
+        else:
+            self._running.pop(key_hash, None)
+
+    # --- Last use --------------------------------------------------------------------------------------------------
+    async def _flush_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_EVERY_S)
+            await self._flush()
+
+    async def _flush(self) -> None:
+        used, self._used = self._used, {}
+        if not used:
+            return
+        times = [datetime.fromtimestamp(at, UTC) for at in used.values()]
+        try:
+            async with self._pool.connection(timeout=LOOK_UP_TIMEOUT_S) as conn:
+                await conn.execute(_TOUCH, (list(used), times))
+        except (psycopg.Error, PoolTimeout, PoolClosed, OSError) as error:
+            log.warning("last_use_not_written", error=type(error).__name__)
+            self._used = used | self._used
+
+
+def _key_hash_in(payload: bytes | str) -> bytes | None:
+    """None, meaning every key, for "*" and whatever cannot be read."""
+    text = payload.decode("ascii", "replace") if isinstance(payload, bytes) else payload
+    with contextlib.suppress(ValueError):
+        return bytes.fromhex(text)
+    return None

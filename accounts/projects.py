@@ -1,0 +1,40 @@
+"""Projects: make, rename, archive. An archived project keeps its rows; its keys stop."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.announce import announce_every_key
+from accounts.models import Organization, Project
+
+
+class LastProject(Exception):
+    """An organization keeps at least one project that is not archived."""
+
+
+def create_project(organization: Organization, name: str) -> Project:
+    return Project.objects.create(organization=organization, name=_clean(name))
+
+
+def rename_project(project: Project, name: str) -> None:
+    project.name = _clean(name)
+    project.save(update_fields=["name"])
+
+
+@transaction.atomic
+def archive_project(project: Project) -> None:
+    """Its keys are refused within a second. Archiving again changes nothing. Raises LastProject."""
+    # The organization's row is the lock: two projects cannot both be archived as the last but one.
+    Organization.objects.select_for_update().get(pk=project.organization_id)
+    others = Project.objects.filter(organization_id=project.organization_id, archived_at=None).exclude(pk=project.pk)
+    if not others.exists():
+        raise LastProject
+    if Project.objects.filter(pk=project.pk, archived_at=None).update(archived_at=timezone.now()):
+        announce_every_key()
+
+
+def _clean(name: str) -> str:
+    if not name.strip():
+        raise ValueError("a project needs a name")
+    return name.strip()

@@ -1,0 +1,52 @@
+"""Granted credit: given by staff with a reason, or to a new organization as a trial."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from accounts.models import Organization, User
+from billing import ledger
+from billing.ledger import AccountName, NewTransfer
+from billing.pricing.money import usd_to_nanos
+
+
+def grant_credit(
+    organization: Organization,
+    amount_nanos: int,
+    *,
+    reason: str,
+    created_by: User | None = None,
+    idempotency_key: str,
+) -> UUID:
+    """Add credit to the organization's wallet; returns the transfer's id. The same key grants once.
+
+    Raises ValueError for an amount that is not above zero or a missing reason.
+    """
+    if amount_nanos <= 0:
+        raise ValueError("a grant must be above zero")
+    if not reason.strip():
+        raise ValueError("a grant needs a reason")
+    transfer = NewTransfer(
+        kind="grant",
+        idempotency_key=f"grant:{idempotency_key}",
+        legs=ledger.move(AccountName("grants"), AccountName("wallet", organization.pk), amount_nanos),
+        organization_id=organization.pk,
+        reason=reason.strip(),
+        created_by_id=None if created_by is None else created_by.pk,
+    )
+    with transaction.atomic(), connection.cursor() as cur:
+        ledger.post(cur, [transfer])
+    return transfer.id
+
+
+def grant_trial_credit(organization: Organization) -> None:
+    """What a new organization starts with (`TRIAL_CREDIT_USD`, "0" for nothing). Safe to repeat."""
+    with transaction.atomic(), connection.cursor() as cur:
+        ledger.ensure_wallet(cur, organization.pk)
+    amount_nanos = usd_to_nanos(Decimal(settings.TRIAL_CREDIT_USD))
+    if amount_nanos:
+        grant_credit(organization, amount_nanos, reason="Trial credit", idempotency_key=f"trial:{organization.pk}")

@@ -1,0 +1,97 @@
+"""The double-entry ledger. Written by `billing.ledger` alone; rows are never changed or deleted."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+
+class LedgerAccount(models.Model):
+    """A place where money is. `posted_nanos`: running sum of its entries; `held_nanos`: what open holds reserve."""
+
+    class Kind(models.TextChoices):
+        WALLET = "wallet", _("Wallet")
+        REVENUE = "revenue", _("Usage revenue")
+        GRANTS = "grants", _("Granted credit")
+        TOPUPS = "topups", _("Top-ups received")
+        ABSORBED = "absorbed", _("Absorbed by us")
+
+    kind = models.CharField(_("kind"), max_length=16, choices=Kind)
+    organization = models.ForeignKey(
+        "accounts.Organization", on_delete=models.PROTECT, null=True, blank=True, related_name="ledger_accounts"
+    )
+    currency = models.CharField(_("currency"), max_length=3, default="USD")
+    posted_nanos = models.BigIntegerField(_("posted"), default=0)
+    held_nanos = models.BigIntegerField(_("held"), default=0)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("ledger account")
+        verbose_name_plural = _("ledger accounts")
+        permissions = [("grant_credit", _("Can grant credit"))]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "kind", "currency"], name="one_account_per_kind", nulls_distinct=False
+            ),
+            models.CheckConstraint(condition=Q(held_nanos__gte=0), name="held_not_negative"),
+            models.CheckConstraint(
+                condition=Q(kind="wallet", organization__isnull=False)
+                | (~Q(kind="wallet") & Q(organization__isnull=True)),
+                name="wallets_belong_to_organizations",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.organization_id or '–'} {self.currency}"
+
+
+class Transfer(models.Model):
+    """One business fact that moved money. Its entries sum to zero per currency."""
+
+    class Kind(models.TextChoices):
+        GRANT = "grant", _("Granted credit")
+        USAGE = "usage", _("Usage")
+        TOPUP = "topup", _("Top-up")
+        ADJUSTMENT = "adjustment", _("Adjustment")
+        REFUND = "refund", _("Refund")
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    kind = models.CharField(_("kind"), max_length=16, choices=Kind)
+    idempotency_key = models.CharField(_("idempotency key"), max_length=120, unique=True)
+    organization = models.ForeignKey(
+        "accounts.Organization", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    reason = models.CharField(_("reason"), max_length=300, blank=True, default="")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("transfer")
+        verbose_name_plural = _("transfers")
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+
+class Entry(models.Model):
+    """One side of a transfer. A positive amount adds to the account."""
+
+    transfer = models.ForeignKey(Transfer, on_delete=models.PROTECT, related_name="entries")
+    account = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="entries")
+    amount_nanos = models.BigIntegerField(_("amount"))
+    balance_after_nanos = models.BigIntegerField(_("balance after"))
+    currency = models.CharField(_("currency"), max_length=3, default="USD")
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("entry")
+        verbose_name_plural = _("entries")
+        indexes = [models.Index(fields=["account", "-id"], name="entry_by_account")]
+        constraints = [models.CheckConstraint(condition=~Q(amount_nanos=0), name="entry_not_zero")]
+
+    def __str__(self) -> str:
+        return f"{self.amount_nanos} {self.currency} nano"

@@ -1,0 +1,42 @@
+"""The wallet page: what is there, what is held, and where it went."""
+
+from __future__ import annotations
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_GET
+
+from accounts.access import current_organization
+from billing import ledger, statement
+
+KINDS = {
+    "grant": _("Granted credit"),
+    "usage": _("Usage"),
+    "topup": _("Top-up"),
+    "adjustment": _("Adjustment"),
+    "refund": _("Refund"),
+}
+
+
+@require_GET
+@login_required
+def wallet(request: HttpRequest) -> HttpResponse:
+    """The balance and a page of the statement; `before` and `after` are entry ids."""
+    organization = current_organization(request)
+    page = statement.page(organization.pk, before=_entry_id(request, "before"), after=_entry_id(request, "after"))
+    context = {
+        "nav": "wallet",
+        "balance": ledger.balance(organization.pk),
+        "granted_nanos": statement.granted_nanos(organization.pk),
+        "page": page,
+        "lines": [(line, KINDS.get(line.kind, line.kind)) for line in page.lines],
+    }
+    return render(request, "billing/wallet.html", context)
+
+
+def _entry_id(request: HttpRequest, name: str) -> int | None:
+    text = request.GET.get(name, "")
+    # A bigint has 19 digits; what is no id at all is read as the first page.
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None

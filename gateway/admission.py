@@ -1,0 +1,59 @@
+"""Key to caller: who sends this request, and may they send it now."""
+
+from __future__ import annotations
+
+from accounts.caller import Caller, CallerDirectory, CallersUnavailable, KeyRefused
+
+from gateway.errors import NotAllowed, NotAuthenticated, NotAvailable, TooManyRequests
+from gateway.limits import RateDecision
+from gateway.request import ClientRequest
+
+_REFUSALS = {
+    "malformed": (
+        "The API key is malformed. A key begins with sk-ro- and is shown once when it is made.",
+        "invalid_api_key",
+    ),
+    "unknown": ("The API key is not known. Check it, or make a new one in the dashboard.", "invalid_api_key"),
+    "revoked": ("This API key has been revoked. Make a new one in the dashboard.", "api_key_revoked"),
+    "expired": ("This API key has expired. Make a new one in the dashboard.", "api_key_expired"),
+}
+
+
+def presented_key(request: ClientRequest) -> str:
+    """The key from `Authorization: Bearer` or `x-api-key`, or an empty string."""
+    scheme, _, value = request.header(b"authorization").partition(" ")
+    if scheme.lower() == "bearer" and value.strip():
+        return value.strip()
+    return request.header(b"x-api-key")
+
+
+async def authenticate(request: ClientRequest, callers: CallerDirectory) -> Caller:
+    """Raises NotAuthenticated, NotAllowed or NotAvailable."""
+    raw = presented_key(request)
+    if not raw:
+        raise NotAuthenticated(
+            "No API key. Send it as 'Authorization: Bearer sk-ro-…' or 'x-api-key: sk-ro-…'.", code="missing_api_key"
+        )
+    try:
+        return await callers.find(raw)
+    except KeyRefused as refused:
+        if refused.reason == "suspended":
+            raise NotAllowed(
+                "This organization is suspended. Please contact support.", code="organization_suspended"
+            ) from None
+        message, code = _REFUSALS[refused.reason]
+        raise NotAuthenticated(message, code=code) from None
+    except CallersUnavailable:
+        raise NotAvailable(
+            "API keys can't be checked right now.", code="temporarily_unavailable", retry_after_s=2
+        ) from None
+
+
+def check_rate(decision: RateDecision) -> None:
+    """Raises TooManyRequests where the key has used up its rate."""
+    if not decision.allowed:
+        raise TooManyRequests(
+            f"This API key may send {decision.limit} requests a minute. Try again in {decision.retry_after_s} s.",
+            retry_after_s=decision.retry_after_s,
+            details={"scope": "api_key", "limit": decision.limit},
+        )

@@ -1,0 +1,174 @@
+"""The gateway's ASGI application: starts what its requests share, and hands each request to its view."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from decimal import Decimal
+
+import structlog
+from accounts.caller import CallerDirectory
+from django.conf import settings
+from psycopg_pool import AsyncConnectionPool
+from redis.asyncio import Redis
+
+from billing.reservation import Reservations
+from gateway import answers, routes
+from gateway.config import GatewayConfig
+from gateway.errors import GatewayError, NotFound, ServerTrouble
+from gateway.exchange import Exchange
+from gateway.journal import Journal
+from gateway.limits import RateLimiter
+from gateway.protocol.dialects import CODECS
+from gateway.protocol.problem import Problem
+from gateway.request import ClientRequest, Receive, Scope, Send
+from gateway.serve import Services, serve
+from gateway.upstream.client import HttpxClient
+from gateway.views.list_models import list_models
+from routing.catalogue import CatalogueSnapshots
+
+log = structlog.get_logger(__name__)
+
+
+def read_config() -> GatewayConfig:
+    return GatewayConfig(
+        public_url=settings.PUBLIC_URL,
+        max_body_bytes=settings.MAX_BODY_BYTES,
+        max_request_s=settings.MAX_REQUEST_S,
+        drain_s=settings.DRAIN_S,
+        markup=Decimal(settings.MARKUP),
+        default_requests_per_minute=settings.DEFAULT_REQUESTS_PER_MINUTE,
+        processes=settings.GATEWAY_PROCESSES,
+        first_byte_timeout_s=settings.FIRST_BYTE_TIMEOUT_S,
+        stall_timeout_s=settings.STALL_TIMEOUT_S,
+        keep_alive_s=settings.KEEP_ALIVE_S,
+    )
+
+
+class Gateway:
+    """One per process. Usable from `lifespan` start-up to shut-down."""
+
+    def __init__(self) -> None:
+        self._services: Services | None = None
+        self._closing = contextlib.AsyncExitStack()
+        self._starting = asyncio.Lock()
+
+    def serves(self, path: str) -> bool:
+        return routes.is_api_path(path)
+
+    async def start(self) -> Services:
+        """Idempotent: some servers never send lifespan events, then the first request starts the gateway."""
+        async with self._starting:
+            if self._services is None:
+                self._services = await self._open()
+        return self._services
+
+    async def _open(self) -> Services:
+        config = read_config()
+        conninfo = settings.DATABASE_CONNINFO()
+        pool = AsyncConnectionPool(
+            conninfo,
+            min_size=1,
+            max_size=settings.GATEWAY_DB_POOL_MAX,
+            timeout=5,
+            open=False,
+            kwargs={"autocommit": True},
+        )
+        await pool.open()
+        self._closing.push_async_callback(pool.close)
+        redis = Redis.from_url(settings.REDIS_URL, socket_timeout=1.0, socket_connect_timeout=1.0)
+        self._closing.push_async_callback(redis.aclose)
+        events = Redis.from_url(settings.JOURNAL_URL, socket_timeout=2.0, socket_connect_timeout=1.0)
+        self._closing.push_async_callback(events.aclose)
+        callers = CallerDirectory(
+            pool,
+            redis,
+            pepper=settings.API_KEY_PEPPER.encode(),
+            default_requests_per_minute=config.default_requests_per_minute,
+        )
+        catalogue = CatalogueSnapshots(pool, redis, credential_keys=settings.CREDENTIAL_KEYS)
+        journal = Journal(events, conninfo=conninfo, bound=config.journal_bound)
+        upstream = HttpxClient()
+        self._closing.push_async_callback(upstream.close)
+        for part in (callers, catalogue, journal):
+            await part.start()
+            self._closing.push_async_callback(part.stop)
+        log.info("gateway_started", pid=os.getpid(), models=len(catalogue.current.models))
+        return Services(
+            config=config,
+            callers=callers,
+            limiter=RateLimiter(redis, processes=config.processes),
+            catalogue=catalogue,
+            reservations=Reservations(pool),
+            journal=journal,
+            upstream=upstream,
+        )
+
+    async def stop(self) -> None:
+        self._services = None
+        await self._closing.aclose()
+
+    async def lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    await self.start()
+                except Exception as error:  # the server prints the message and exits; never the connection string
+                    log.exception("gateway_start_failed")
+                    await send({"type": "lifespan.startup.failed", "message": type(error).__name__})
+                    return
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await self.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        services = self._services or await self.start()
+        request = ClientRequest(scope, receive, send)
+        path = request.path.rstrip("/") if request.path != "/" else request.path
+        endpoint = routes.ENDPOINTS.get(path)
+        if endpoint is not None and request.method == "POST":
+            await serve(request, endpoint, services)
+        elif path == routes.MODELS or (name := routes.model_in(path)) is not None:
+            await self._models(request, services, None if path == routes.MODELS else name)
+        else:
+            await _refuse(request, path)
+
+    async def _models(self, request: ClientRequest, services: Services, name: str | None) -> None:
+        exchange = Exchange("openai_chat")
+        if request.method not in ("GET", "HEAD"):
+            await _method_not_allowed(request, exchange, "GET")
+            return
+        try:
+            await list_models(request, services, exchange, name)
+        except GatewayError as error:
+            await _answer_problem(request, exchange, error.problem)
+        except Exception:
+            log.exception("models_crashed")
+            await _answer_problem(request, exchange, ServerTrouble("Something went wrong on our side.").problem)
+
+
+async def _refuse(request: ClientRequest, path: str) -> None:
+    exchange = Exchange("openai_chat")
+    if path in routes.ENDPOINTS:
+        await _method_not_allowed(request, exchange, "POST")
+        return
+    problem = NotFound(f"There is no endpoint {request.method} {path[:200]}.", code="endpoint_not_found").problem
+    await _answer_problem(request, exchange, problem)
+
+
+async def _method_not_allowed(request: ClientRequest, exchange: Exchange, allowed: str) -> None:
+    problem = Problem(
+        kind="invalid_request", message=f"Use {allowed} for this path.", code="method_not_allowed", status=405
+    )
+    await _answer_problem(request, exchange, problem, ((b"allow", allowed.encode()),))
+
+
+async def _answer_problem(
+    request: ClientRequest, exchange: Exchange, problem: Problem, extra: tuple[tuple[bytes, bytes], ...] = ()
+) -> None:
+    body = CODECS[exchange.endpoint].encode_problem(problem, exchange.request_id)
+    await request.answer(problem.status, body, [*answers.problem_headers(exchange, problem), *extra])

@@ -1,0 +1,252 @@
+"""Go through the route plan until a provider's first content event is in hand."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+from gateway.config import GatewayConfig
+from gateway.errors import NotAvailable
+from gateway.exchange import Exchange
+from gateway.protocol.codec import Codec, Passed, StreamDecoder
+from gateway.protocol.conversation import Conversation
+from gateway.protocol.dialects import CODECS
+from gateway.protocol.problem import ProtocolError
+from gateway.protocol.reply import Reply, StreamError
+from gateway.upstream.address import auth_headers, dialect_for, url_of
+from gateway.upstream.client import TransportFailure, UpstreamClient, UpstreamRequest, UpstreamResponse
+from gateway.upstream.failures import AttemptFailure, from_transport, from_upstream, to_caller
+from observability.records import AttemptRecord
+from routing.catalogue import DeploymentInfo
+from routing.planner import RouteStep
+
+MAX_REPLY_BYTES = 64 * 1024 * 1024
+MAX_ERROR_BYTES = 256 * 1024
+
+
+@dataclass(slots=True)
+class Opened:
+    """An attempt that has begun to answer. Exactly one of `reply` and `decoder` is set."""
+
+    number: int
+    step: RouteStep
+    dialect: str
+    same_dialect: bool
+    started: float
+    response: UpstreamResponse
+    raw: bytes = b""
+    reply: Reply | None = None
+    decoder: StreamDecoder | None = None
+    held_back: list[Passed] = field(default_factory=list)  # preamble and the first content event
+    chunks: AsyncIterator[bytes] | None = None
+
+    @property
+    def deployment(self) -> DeploymentInfo:
+        return self.step.deployment
+
+
+class Attempts:
+    """Tries the steps of one exchange in order."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        body: bytes,
+        client_headers: Mapping[str, str],
+        client: UpstreamClient,
+        config: GatewayConfig,
+    ) -> None:
+        self._exchange = exchange
+        self._body = body
+        self._client_headers = client_headers
+        self._client = client
+        self._config = config
+        self._current: DeploymentInfo | None = None
+
+    @property
+    def reads_on(self) -> bool:
+        """True where the provider goes on billing for a caller who left, so that we had better learn its figure."""
+        return self._current is not None and self._current.on_client_leave == "read_on"
+
+    @property
+    def read_on_s(self) -> float:
+        return self._config.read_on_s
+
+    async def open(self) -> Opened:
+        """The first attempt that answers. Raises GatewayError when none does, or the request is at fault."""
+        plan = self._exchange.plan
+        assert plan is not None
+        failure: AttemptFailure | None = None
+        for number, step in enumerate(plan.steps, 1):
+            started = time.perf_counter()
+            try:
+                async with asyncio.timeout(self._config.max_request_s - self._exchange.elapsed_s()):
+                    return await self._try(number, step, started)
+            except TimeoutError:
+                failure = AttemptFailure("deadline")
+            except AttemptFailure as failed:
+                failure = failed
+            except asyncio.CancelledError:
+                self._record(number, step, started, AttemptFailure("client_left"))
+                raise
+            finally:
+                self._exchange.upstream_s += time.perf_counter() - started
+            self._exchange.delivery.began = False
+            self._record(number, step, started, failure)
+            if failure.is_callers_own or failure.error_class == "deadline":
+                break
+        if failure is None:
+            raise NotAvailable("No provider is available for this model.", retry_after_s=5)
+        raise to_caller(failure, len(self._exchange.attempts))
+
+    async def _try(self, number: int, step: RouteStep, started: float) -> Opened:
+        deployment = self._current = self._exchange.deployment = step.deployment
+        conversation = self._exchange.conversation
+        assert conversation is not None
+        dialect = dialect_for(deployment, self._exchange.endpoint, frozenset(CODECS))
+        if dialect is None:
+            raise AttemptFailure("dialect_unsupported")
+        codec = CODECS[dialect]
+        request = self._build(deployment, dialect, codec, conversation)
+        self._exchange.delivery.began = True
+        try:
+            response = await self._client.send(request)
+        except TransportFailure as failed:
+            raise from_transport(failed) from None
+        opened = Opened(number, step, dialect, dialect == self._exchange.endpoint, started, response)
+        try:
+            if response.status != 200:
+                raise from_upstream(
+                    codec.decode_failure(response.status, response.headers, await _read(response, MAX_ERROR_BYTES))
+                )
+            await (self._open_stream(opened, codec) if conversation.stream else self._open_reply(opened, codec))
+        except BaseException:
+            await response.close()
+            raise
+        return opened
+
+    def _build(
+        self, deployment: DeploymentInfo, dialect: str, codec: Codec, conversation: Conversation
+    ) -> UpstreamRequest:
+        cap = self._exchange.output_cap
+        if dialect == self._exchange.endpoint:
+            encoded = codec.splice_request(
+                self._body,
+                upstream_model=deployment.upstream_id,
+                max_output_tokens=cap,
+                client_headers=self._client_headers,
+                parsed=conversation.source,
+            )
+        else:
+            try:
+                encoded = codec.encode_request(
+                    conversation,
+                    upstream_model=deployment.upstream_id,
+                    max_output_tokens=cap or _output_limit(conversation, deployment),
+                )
+            except ProtocolError as problem:
+                raise AttemptFailure("bad_request", message=problem.problem.message) from None
+        self._exchange.dropped = encoded.dropped
+        headers = {
+            "content-type": "application/json",
+            "accept": "text/event-stream" if conversation.stream else "application/json",
+            "accept-encoding": "gzip, deflate" if not conversation.stream else "identity",
+            "user-agent": "router-one",
+            **deployment.extra_headers,
+            **encoded.headers,
+            **auth_headers(deployment, dialect),
+        }
+        return UpstreamRequest(
+            url=url_of(deployment, dialect, encoded.path),
+            headers=headers,
+            body=encoded.body,
+            connect_timeout_s=self._config.connect_timeout_s,
+            read_timeout_s=self._config.first_byte_timeout_s,
+        )
+
+    async def _open_reply(self, opened: Opened, codec: Codec) -> None:
+        opened.raw = await _read(opened.response, MAX_REPLY_BYTES)
+        try:
+            opened.reply = codec.decode_reply(opened.raw)
+        except ProtocolError:
+            failure = codec.decode_failure(200, opened.response.headers, opened.raw)
+            raise AttemptFailure("malformed", status=200, error_code=failure.code) from None
+
+    async def _open_stream(self, opened: Opened, codec: Codec) -> None:
+        conversation = self._exchange.conversation
+        assert conversation is not None
+        if not opened.response.headers.get("content-type", "text/event-stream").startswith("text/event-stream"):
+            raise AttemptFailure("malformed", status=200)
+        opened.decoder = codec.stream_decoder(include_usage=conversation.include_usage)
+        opened.chunks = opened.response.chunks()
+        try:
+            async for chunk in opened.chunks:
+                if _take(opened, opened.decoder.feed(chunk)):
+                    return
+            if _take(opened, opened.decoder.end()):
+                return
+        except TransportFailure as failed:
+            raise from_transport(failed) from None
+        except ProtocolError:
+            raise AttemptFailure("malformed", status=200) from None
+        if not opened.decoder.complete:
+            raise AttemptFailure("cut", status=200)
+
+    def _record(self, number: int, step: RouteStep, started: float, failure: AttemptFailure) -> None:
+        exchange = self._exchange
+        exchange.attempts.append(
+            AttemptRecord(
+                number=number,
+                provider=step.deployment.provider,
+                deployment_id=step.deployment.id,
+                dialect=dialect_for(step.deployment, exchange.endpoint, frozenset(CODECS)) or step.deployment.dialect,
+                reason=step.reason if number == 1 else "failover",
+                started_ms=int((started - exchange.started) * 1000),
+                first_token_ms=None,
+                duration_ms=int((time.perf_counter() - started) * 1000),
+                status=failure.status,
+                error_class=failure.error_class,
+                error_code=failure.error_code,
+            )
+        )
+
+
+def _take(opened: Opened, passed: list[Passed]) -> bool:
+    """Hold events back; True once content or a finished answer is among them. Raises on an error in the stream."""
+    done = False
+    for one in passed:
+        opened.held_back.append(one)
+        for event in one.events:
+            if isinstance(event, StreamError):
+                if done:
+                    return True  # content came first: the relay tells the client in-band
+                raise AttemptFailure(
+                    event.failure.kind, status=200, error_code=event.failure.code, message=event.failure.message
+                )
+            done = done or event.is_content
+    return done or bool(opened.decoder and opened.decoder.complete)
+
+
+async def _read(response: UpstreamResponse, limit: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in response.chunks():
+            size += len(chunk)
+            if size > limit:
+                raise AttemptFailure("oversized", status=response.status)
+            chunks.append(chunk)
+    except TransportFailure as failed:
+        raise from_transport(failed) from None
+    await response.close()
+    return b"".join(chunks)
+
+
+def _output_limit(conversation: Conversation, deployment: DeploymentInfo) -> int | None:
+    """The client's own limit, lowered to what the deployment can do."""
+    wanted, most = conversation.sampling.max_output_tokens, deployment.max_output_tokens
+    if wanted is None or most is None:
+        return wanted or most
+    return min(wanted, most)

@@ -1,0 +1,67 @@
+"""Anthropic Messages, as one codec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.protocol import failures
+from gateway.protocol.anthropic_messages import encode, request
+from gateway.protocol.anthropic_messages import problem as problems
+from gateway.protocol.anthropic_messages import reply as replies
+from gateway.protocol.anthropic_messages.blocks import DIALECT
+from gateway.protocol.anthropic_messages.stream_decoder import MessagesStreamDecoder
+from gateway.protocol.anthropic_messages.stream_encoder import MessagesStreamEncoder
+from gateway.protocol.codec import MAX_EVENT_BYTES, EncodedRequest, ReplyContext, StreamDecoder, StreamEncoder
+from gateway.protocol.conversation import NOTHING, Conversation, JsonObject
+from gateway.protocol.json_text import load_request
+from gateway.protocol.problem import Problem, UpstreamFailure
+from gateway.protocol.reply import Reply
+
+
+class AnthropicMessages:
+    dialect = DIALECT
+
+    def decode_request(self, body: bytes) -> Conversation:
+        return request.decode_request(body)
+
+    def encode_request(
+        self, conversation: Conversation, *, upstream_model: str, max_output_tokens: int | None
+    ) -> EncodedRequest:
+        return encode.encode_request(conversation, upstream_model=upstream_model, max_output_tokens=max_output_tokens)
+
+    def splice_request(
+        self,
+        body: bytes,
+        *,
+        upstream_model: str,
+        max_output_tokens: int | None,
+        client_headers: Mapping[str, str] = NOTHING,
+        parsed: JsonObject = NOTHING,
+    ) -> EncodedRequest:
+        return request.splice_request(
+            parsed or load_request(body),
+            upstream_model=upstream_model,
+            max_output_tokens=max_output_tokens,
+            client_headers=client_headers,
+        )
+
+    def decode_reply(self, body: bytes) -> Reply:
+        return replies.decode_reply(body)
+
+    def encode_reply(self, reply: Reply, context: ReplyContext) -> bytes:
+        return replies.encode_reply(reply, context)
+
+    def splice_reply(self, body: bytes, context: ReplyContext) -> bytes:
+        return replies.splice_reply(body, context)
+
+    def stream_decoder(self, *, include_usage: bool = True, max_event_bytes: int = MAX_EVENT_BYTES) -> StreamDecoder:
+        return MessagesStreamDecoder(max_event_bytes=max_event_bytes)
+
+    def stream_encoder(self, context: ReplyContext) -> StreamEncoder:
+        return MessagesStreamEncoder(context)
+
+    def decode_failure(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamFailure:
+        return failures.decode_failure(status, headers, body)
+
+    def encode_problem(self, problem: Problem, request_id: str) -> bytes:
+        return problems.encode_problem(problem, request_id)

@@ -1,0 +1,209 @@
+"""Messages requests: body to conversation, and a body for an upstream of this dialect from its own text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, cast
+
+from gateway.protocol import fields
+from gateway.protocol.anthropic_messages.blocks import DIALECT, decode_content
+from gateway.protocol.codec import EncodedRequest
+from gateway.protocol.conversation import (
+    NOTHING,
+    Conversation,
+    ForeignTool,
+    JsonObject,
+    ReasoningControls,
+    ResponseFormat,
+    Role,
+    Sampling,
+    Tool,
+    ToolChoice,
+    Turn,
+)
+from gateway.protocol.json_text import dump, load_request
+from gateway.protocol.problem import invalid
+
+PATH = "/messages"
+VERSION = "2023-06-01"
+LEAST_THINKING = 1024
+
+_KNOWN = frozenset(
+    [
+        "model",
+        "messages",
+        "system",
+        "max_tokens",
+        "stream",
+        "stop_sequences",
+        "temperature",
+        "top_p",
+        "top_k",
+        "tools",
+        "tool_choice",
+        "metadata",
+        "thinking",
+        "output_config",
+        "output_format",
+    ]
+)
+_TOOL_FIELDS = frozenset(("type", "name", "description", "input_schema", "strict", "cache_control"))
+
+
+def decode_request(body: bytes) -> Conversation:
+    """Raises ProtocolError (invalid_request) for anything that is not a Messages request."""
+    source = load_request(body)
+    model = fields.required_text(source, "model")
+    limit = fields.integer(source, "max_tokens", least=1)
+    if limit is None:
+        raise invalid("'max_tokens' is required.", param="max_tokens", code="missing_required_parameter")
+    if "messages" not in source:
+        raise invalid("'messages' is required.", param="messages", code="missing_required_parameter")
+    metadata = fields.obj(source, "metadata") or NOTHING
+    choice, parallel = _decode_choice(source)
+    return Conversation(
+        model=model,
+        turns=_decode_turns(source),
+        tools=_decode_tools(source),
+        tool_choice=choice,
+        parallel_tools=parallel,
+        sampling=Sampling(
+            temperature=fields.number(source, "temperature"),
+            top_p=fields.number(source, "top_p"),
+            top_k=fields.integer(source, "top_k", least=0),
+            stop=fields.texts(source, "stop_sequences"),
+            max_output_tokens=limit,
+        ),
+        response_format=_decode_format(source),
+        reasoning=_decode_thinking(source),
+        stream=fields.flag(source, "stream") or False,
+        include_usage=True,
+        user=fields.text(metadata, "user_id", "metadata."),
+        metadata=fields.rest(metadata, ("user_id",)),
+        extras=_extras(source),
+        dialect=DIALECT,
+        source=source,
+    )
+
+
+def _decode_turns(source: JsonObject) -> tuple[Turn, ...]:
+    turns: list[Turn] = []
+    system = decode_content(source, "system", "")
+    if system:
+        turns.append(Turn(role="system", parts=system))
+    for index, message in enumerate(fields.objects(source, "messages")):
+        where = f"messages[{index}]."
+        role = fields.required_text(message, "role", where)
+        if role not in ("user", "assistant", "system"):
+            raise invalid(f"'{where}role' is not a known role.", param=where + "role", code="invalid_value")
+        extras = fields.rest(message, ("role", "content"))
+        turns.append(Turn(role=cast(Role, role), parts=decode_content(message, "content", where), extras=extras))
+    return tuple(turns)
+
+
+def _decode_tools(source: JsonObject) -> tuple[Tool | ForeignTool, ...]:
+    tools: list[Tool | ForeignTool] = []
+    for index, item in enumerate(fields.objects(source, "tools")):
+        where = f"tools[{index}]."
+        kind = fields.text(item, "type", where) or "custom"
+        if kind != "custom":
+            tools.append(ForeignTool(origin=DIALECT, kind=kind, value=item))
+            continue
+        extras = fields.rest(item, _TOOL_FIELDS)
+        tools.append(
+            Tool(
+                name=fields.required_text(item, "name", where),
+                description=fields.text(item, "description", where),
+                parameters=fields.obj(item, "input_schema", where),
+                strict=fields.flag(item, "strict", where),
+                cache=fields.cache_lifetime(item, where),
+                extras=extras,
+                origin=DIALECT if extras else "",
+            )
+        )
+    return tuple(tools)
+
+
+_MODES: Mapping[str, Literal["auto", "none", "required"]] = {"auto": "auto", "none": "none", "any": "required"}
+
+
+def _decode_choice(source: JsonObject) -> tuple[ToolChoice | None, bool | None]:
+    value = fields.obj(source, "tool_choice")
+    if value is None:
+        return None, None
+    serial = fields.flag(value, "disable_parallel_tool_use", "tool_choice.")
+    parallel = None if serial is None else not serial
+    kind = fields.required_text(value, "type", "tool_choice.")
+    if kind == "tool":
+        return ToolChoice("named", fields.required_text(value, "name", "tool_choice.")), parallel
+    if kind not in _MODES:
+        raise invalid("'tool_choice.type' is not known.", param="tool_choice.type", code="invalid_value")
+    return ToolChoice(_MODES[kind]), parallel
+
+
+def _decode_format(source: JsonObject) -> ResponseFormat | None:
+    """``output_config.format``; ``output_format`` was its name in the beta."""
+    config = fields.obj(source, "output_config") or NOTHING
+    value = fields.obj(config, "format", "output_config.") or fields.obj(source, "output_format")
+    if value is None or value.get("type") != "json_schema":
+        return None
+    return ResponseFormat("json_schema", schema=fields.obj(value, "schema", "output_config.format."))
+
+
+def _decode_thinking(source: JsonObject) -> ReasoningControls:
+    thinking = fields.obj(source, "thinking") or NOTHING
+    config = fields.obj(source, "output_config") or NOTHING
+    kind = fields.text(thinking, "type", "thinking.")
+    return ReasoningControls(
+        enabled=None if kind is None else kind != "disabled",
+        effort=fields.text(config, "effort", "output_config."),
+        budget_tokens=fields.integer(thinking, "budget_tokens", "thinking.", least=0),
+        extras=fields.rest(thinking, ("type", "budget_tokens")),
+    )
+
+
+def _extras(source: JsonObject) -> JsonObject:
+    extras = dict(fields.rest(source, _KNOWN))
+    config = fields.rest(fields.obj(source, "output_config") or NOTHING, ("effort", "format"))
+    if config:
+        extras["output_config"] = config
+    return extras or NOTHING
+
+
+def passed_headers(client_headers: Mapping[str, str]) -> dict[str, str]:
+    """Version and betas as the caller wrote them; our version where it wrote none."""
+    headers = {"anthropic-version": client_headers.get("anthropic-version") or VERSION}
+    if client_headers.get("anthropic-beta"):
+        headers["anthropic-beta"] = client_headers["anthropic-beta"]
+    return headers
+
+
+def splice_request(
+    source: JsonObject,
+    *,
+    upstream_model: str,
+    max_output_tokens: int | None,
+    client_headers: Mapping[str, str],
+) -> EncodedRequest:
+    """The caller's own body with another model name and the output limit lowered."""
+    body: dict[str, Any] = dict(source)
+    body["model"] = upstream_model
+    dropped: tuple[str, ...] = ()
+    own = fields.integer(body, "max_tokens", least=1)
+    if max_output_tokens is not None and (own is None or own > max_output_tokens):
+        body["max_tokens"] = max_output_tokens
+        dropped = _fit_thinking(body, max_output_tokens)
+    return EncodedRequest(path=PATH, body=dump(body), headers=passed_headers(client_headers), dropped=dropped)
+
+
+def _fit_thinking(body: dict[str, Any], limit: int) -> tuple[str, ...]:
+    """The thinking budget must stay below the limit, and has a least value of its own."""
+    thinking = body.get("thinking")
+    budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
+    if not isinstance(thinking, dict) or type(budget) is not int or budget < limit:
+        return ()
+    if limit <= LEAST_THINKING:
+        del body["thinking"]
+        return ("thinking",)
+    body["thinking"] = {**thinking, "budget_tokens": limit - 1}
+    return ("thinking.budget_tokens",)

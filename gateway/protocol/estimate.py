@@ -1,0 +1,122 @@
+"""Token counts without a tokenizer: from the size of the text by kinds of characters.
+
+Two estimates for two uses. The upper one is for holds, where too little would let a wallet go negative; the middle
+one is for billing an answer whose usage never came. Factors come from measuring English, Chinese, Python, JSON and
+chat texts against the vocabularies of the large makers; the upper ones include the makers who count most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import orjson
+
+from gateway.protocol.conversation import (
+    Audio,
+    Conversation,
+    File,
+    ForeignTool,
+    Image,
+    Opaque,
+    Part,
+    Reasoning,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
+
+# Tokens a byte. UTF-8 has two bytes a character for most alphabets, three for Chinese, Japanese and Korean, four for
+# emoji; so bytes beyond ASCII measure all of them with one factor.
+_UPPER_ASCII = 1 / 3.2
+_UPPER_OTHER = 0.45
+_UPPER_JSON = 1 / 2.4
+_MIDDLE_ASCII = 1 / 4.2
+_MIDDLE_OTHER = 0.27
+
+_PER_REQUEST = 16
+_PER_TURN = 8
+_PER_CALL = 16
+_WITH_TOOLS = 500
+_PER_IMAGE = 1600
+_PER_FILE = 1600
+# Of base64 text: a page of PDF has some 50 kB and up to 3,000 tokens; a second of audio 8 to 32 kB and 32 tokens.
+_FILE_PER_BYTE = 0.06
+_AUDIO_PER_BYTE = 0.004
+
+
+def text_tokens(text: str) -> int:
+    """The likely number of tokens of delivered text, at least 1 for any text."""
+    return _tokens(text, _MIDDLE_ASCII, _MIDDLE_OTHER)
+
+
+def prompt_tokens_upper(conversation: Conversation) -> int:
+    """A number of prompt tokens that the request will hardly exceed."""
+    total = _PER_REQUEST
+    for turn in conversation.turns:
+        total += _PER_TURN + _parts_upper(turn.parts)
+    for tool in conversation.tools:
+        total += _PER_CALL + _tool_upper(tool)
+    if conversation.tools:
+        total += _WITH_TOOLS
+    wish = conversation.response_format
+    if wish is not None and wish.schema is not None:
+        total += _json_upper(wish.schema)
+    return total
+
+
+def _tokens(text: str, per_ascii: float, per_other: float) -> int:
+    if not text:
+        return 0
+    if text.isascii():
+        return int(len(text) * per_ascii) + 1
+    # Lone surrogates cannot be encoded; each counts as one "?".
+    size = len(text.encode("utf-8", "replace"))
+    plain = len(text.encode("ascii", "ignore"))
+    return int(plain * per_ascii + (size - plain) * per_other) + 1
+
+
+def _upper(text: str) -> int:
+    return _tokens(text, _UPPER_ASCII, _UPPER_OTHER)
+
+
+def _parts_upper(parts: Iterable[Part]) -> int:
+    return sum(_part_upper(part) for part in parts)
+
+
+def _part_upper(part: Part) -> int:
+    if isinstance(part, Image):
+        return _PER_IMAGE
+    if isinstance(part, File):
+        return _file_upper(part)
+    if isinstance(part, Audio):
+        return int(len(part.data) * _AUDIO_PER_BYTE) + 1
+    if isinstance(part, ToolCall):
+        return _PER_CALL + _upper(part.name) + _tokens(part.arguments, _UPPER_JSON, _UPPER_OTHER)
+    if isinstance(part, ToolResult):
+        return _PER_CALL + _parts_upper(part.parts)
+    if isinstance(part, Reasoning):
+        return _upper(part.text) + _upper(part.redacted or "")
+    if isinstance(part, Opaque):
+        return _json_upper(part.value)
+    return _upper(part.text)
+
+
+def _file_upper(part: File) -> int:
+    if part.text is not None:
+        return _upper(part.text)
+    return _PER_FILE + int(len(part.data or "") * _FILE_PER_BYTE)
+
+
+def _tool_upper(tool: Tool | ForeignTool) -> int:
+    if isinstance(tool, ForeignTool):
+        return _json_upper(tool.value)
+    return _upper(tool.name) + _upper(tool.description or "") + _json_upper(tool.parameters or {})
+
+
+def _json_upper(value: object) -> int:
+    """Too deeply nested values cannot be written again; the request fails later, with a message."""
+    try:
+        size = len(orjson.dumps(value))
+    except orjson.JSONEncodeError:
+        return _PER_FILE
+    return int(size * _UPPER_JSON) + 1

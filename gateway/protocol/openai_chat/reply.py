@@ -1,0 +1,128 @@
+"""Whole chat replies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateway.protocol.codec import ReplyContext
+from gateway.protocol.conversation import JsonObject, Opaque, Part, Reasoning, Refusal, Text, ToolCall
+from gateway.protocol.json_text import dump, load_reply, unreadable_reply
+from gateway.protocol.openai_chat.messages import DIALECT, thinking_text
+from gateway.protocol.openai_chat.reasoning import read_reasoning, write_reasoning
+from gateway.protocol.openai_chat.usage import usage_in_body, write_usage
+from gateway.protocol.openai_chat.words import read_finish, write_finish
+from gateway.protocol.reply import Choice, Reply
+
+
+def string(source: Mapping[str, Any], name: str) -> str:
+    """The field if it is text, else ""."""
+    value = source.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def decode_reply(body: bytes) -> Reply:
+    source = load_reply(body)
+    choices = source.get("choices")
+    if not isinstance(choices, list):
+        raise unreadable_reply()
+    return Reply(
+        choices=tuple(_decode_choice(item, order) for order, item in enumerate(choices) if isinstance(item, dict)),
+        usage=usage_in_body(source),
+        upstream_id=string(source, "id"),
+        upstream_model=string(source, "model"),
+        service_tier=string(source, "service_tier") or None,
+    )
+
+
+def _decode_choice(item: JsonObject, order: int) -> Choice:
+    message = item.get("message")
+    message = message if isinstance(message, dict) else {}
+    calls = read_calls(message)
+    parts: list[Part] = [*read_reasoning(message), *_content_parts(message)]
+    if string(message, "refusal"):
+        parts.append(Refusal(string(message, "refusal")))
+    native = string(item, "finish_reason")
+    index = item.get("index")
+    return Choice(
+        index=index if type(index) is int else order,
+        parts=(*parts, *calls),
+        finish=read_finish(native, has_calls=bool(calls)) if native else None,
+        native_finish=native,
+    )
+
+
+def _content_parts(message: JsonObject) -> Sequence[Part]:
+    content = message.get("content")
+    if isinstance(content, str):
+        return (Text(content),) if content else ()
+    if not isinstance(content, list):
+        return ()
+    return [content_part(item) for item in content if isinstance(item, dict)]
+
+
+def content_part(item: JsonObject) -> Part:
+    if item.get("type") == "thinking":
+        return Reasoning(text=thinking_text(item), origin=DIALECT)
+    if isinstance(item.get("text"), str):
+        return Text(item["text"])
+    return Opaque(origin=DIALECT, kind=string(item, "type"), value=item)
+
+
+def read_calls(message: JsonObject) -> list[ToolCall]:
+    calls: list[ToolCall] = []
+    listed = message.get("tool_calls")
+    for item in listed if isinstance(listed, list) else []:
+        function = item.get("function") if isinstance(item, dict) else None
+        if isinstance(function, dict):
+            calls.append(ToolCall(string(item, "id"), string(function, "name"), string(function, "arguments")))
+    legacy = message.get("function_call")
+    if isinstance(legacy, dict):
+        calls.append(ToolCall("", string(legacy, "name"), string(legacy, "arguments")))
+    return calls
+
+
+def encode_reply(reply: Reply, context: ReplyContext) -> bytes:
+    body: dict[str, Any] = {
+        "id": context.response_id,
+        "object": "chat.completion",
+        "created": context.created,
+        "model": context.model,
+        "choices": [_encode_choice(choice, context) for choice in reply.choices],
+    }
+    if reply.service_tier is not None:
+        body["service_tier"] = reply.service_tier
+    if reply.usage is not None:
+        body["usage"] = write_usage(reply.usage.usage, context.extra_usage)
+    return dump(body)
+
+
+def _encode_choice(choice: Choice, context: ReplyContext) -> dict[str, Any]:
+    text = [part.text for part in choice.parts if isinstance(part, Text)]
+    refusal = "".join(part.text for part in choice.parts if isinstance(part, Refusal))
+    calls = [part for part in choice.parts if isinstance(part, ToolCall)]
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(text) if text else None}
+    message["refusal"] = refusal or None
+    message.update(write_reasoning([part for part in choice.parts if isinstance(part, Reasoning)]))
+    if calls:
+        message["tool_calls"] = [_encode_call(call, order, context) for order, call in enumerate(calls)]
+    finish = write_finish(choice.finish, has_calls=bool(calls), has_refusal=bool(refusal))
+    return {"index": choice.index, "message": message, "logprobs": None, "finish_reason": finish}
+
+
+def _encode_call(call: ToolCall, order: int, context: ReplyContext) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments or "{}"}
+    return {"id": call.id or made_up_id(context, order), "type": "function", "function": function}
+
+
+def made_up_id(context: ReplyContext, order: int, choice: int = 0) -> str:
+    """An id for a call whose provider gave none: the caller needs one to answer it."""
+    return f"call_{context.response_id}_{choice}_{order}" if choice else f"call_{context.response_id}_{order}"
+
+
+def splice_reply(body: bytes, context: ReplyContext) -> bytes:
+    source = load_reply(body)
+    source["model"] = context.model
+    if context.extra_usage and isinstance(source.get("usage"), dict):
+        source["usage"] = {**source["usage"], **context.extra_usage}
+    return dump(source)

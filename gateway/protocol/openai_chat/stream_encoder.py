@@ -1,0 +1,156 @@
+"""Events as a chat stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.protocol.codec import ReplyContext
+from gateway.protocol.conversation import Reasoning
+from gateway.protocol.json_text import dump
+from gateway.protocol.openai_chat.problem import error_object
+from gateway.protocol.openai_chat.reasoning import write_detail
+from gateway.protocol.openai_chat.reply import made_up_id
+from gateway.protocol.openai_chat.stream_decoder import DONE
+from gateway.protocol.openai_chat.usage import write_usage
+from gateway.protocol.openai_chat.words import write_finish
+from gateway.protocol.problem import Problem
+from gateway.protocol.reply import (
+    Finished,
+    FinishReason,
+    ReasoningDelta,
+    RefusalDelta,
+    SignatureDelta,
+    Started,
+    StreamError,
+    StreamEvent,
+    TextDelta,
+    ToolCallDelta,
+    UsageReport,
+    UsageSeen,
+)
+from gateway.protocol.sse import encode_event
+
+KEEP_ALIVE = b": keep-alive\n\n"
+
+
+class ChatStreamEncoder:
+    def __init__(self, context: ReplyContext) -> None:
+        self._context = context
+        self._opened: set[int] = set()
+        self._finished: set[int] = set()
+        self._with_calls: set[int] = set()
+        self._with_refusal: set[int] = set()
+        # Of each choice: how many signed pieces were written, and the text since the last of them.
+        self._signed: dict[int, int] = {}
+        self._thoughts: dict[int, str] = {}
+        self._usage: UsageReport | None = None
+        self._closed = False
+
+    def encode(self, event: StreamEvent) -> bytes:
+        if self._closed:
+            return b""
+        if isinstance(event, UsageSeen):
+            self._usage = event.report
+            return b""
+        if isinstance(event, StreamError):
+            return self.problem(event.problem)
+        if isinstance(event, Started):
+            return self._open(0)
+        if isinstance(event, Finished):
+            return self._finish(event)
+        delta = self._delta(event)
+        if delta is None:
+            return b""
+        choice = getattr(event, "choice", 0)
+        return self._open(choice) + self._chunk(choice, delta)
+
+    def end(self) -> bytes:
+        if self._closed:
+            return b""
+        # A client that never sees a finish asks again and pays again.
+        unfinished = sorted(self._opened - self._finished) if self._opened else [0]
+        endings = b"".join(self._finish(Finished(FinishReason.STOP, choice)) for choice in unfinished)
+        self._closed = True
+        usage = b""
+        if self._context.include_usage and self._usage is not None:
+            body = self._envelope([])
+            body["usage"] = write_usage(self._usage.usage, self._context.extra_usage)
+            usage = encode_event(dump(body))
+        return endings + usage + DONE
+
+    def problem(self, problem: Problem) -> bytes:
+        if self._closed:
+            return b""
+        self._closed = True
+        return encode_event(dump({"error": error_object(problem)}))
+
+    def keep_alive(self) -> bytes:
+        return KEEP_ALIVE
+
+    def _delta(self, event: StreamEvent) -> dict[str, Any] | None:
+        if isinstance(event, TextDelta):
+            return {"content": event.text}
+        if isinstance(event, ReasoningDelta):
+            self._thoughts[event.choice] = self._thoughts.get(event.choice, "") + event.text
+            return {"reasoning_content": event.text}
+        if isinstance(event, RefusalDelta):
+            self._with_refusal.add(event.choice)
+            return {"refusal": event.text}
+        if isinstance(event, ToolCallDelta):
+            self._with_calls.add(event.choice)
+            return {"tool_calls": [self._call(event)]}
+        if isinstance(event, SignatureDelta):
+            return self._signature(event)
+        return None
+
+    def _call(self, event: ToolCallDelta) -> dict[str, Any]:
+        if event.id is None and event.name is None:
+            return {"index": event.index, "function": {"arguments": event.arguments}}
+        return {
+            "index": event.index,
+            "id": event.id or made_up_id(self._context, event.index, event.choice),
+            "type": "function",
+            "function": {"name": event.name or "", "arguments": event.arguments},
+        }
+
+    def _signature(self, event: SignatureDelta) -> dict[str, Any] | None:
+        """The signed piece whole: a caller that sends it back unchanged need not put pieces together."""
+        index = self._signed.get(event.choice, 0)
+        text = "" if event.redacted is not None else self._thoughts.pop(event.choice, "")
+        piece = Reasoning(text=text, signature=event.signature, redacted=event.redacted, origin=event.origin)
+        detail = write_detail(piece, index)
+        if detail is None:
+            return None
+        self._signed[event.choice] = index + 1
+        return {"reasoning_details": [detail]}
+
+    def _open(self, choice: int) -> bytes:
+        if choice in self._opened:
+            return b""
+        self._opened.add(choice)
+        return self._chunk(choice, {"role": "assistant", "content": ""})
+
+    def _finish(self, event: Finished) -> bytes:
+        if event.choice in self._finished:
+            return b""
+        self._finished.add(event.choice)
+        word = write_finish(
+            event.reason,
+            has_calls=event.choice in self._with_calls,
+            has_refusal=event.choice in self._with_refusal,
+        )
+        return self._open(event.choice) + self._chunk(event.choice, {}, word)
+
+    def _chunk(self, choice: int, delta: dict[str, Any], finish: str | None = None) -> bytes:
+        body = self._envelope([{"index": choice, "delta": delta, "logprobs": None, "finish_reason": finish}])
+        return encode_event(dump(body))
+
+    def _envelope(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        context = self._context
+        return {
+            "id": context.response_id,
+            "object": "chat.completion.chunk",
+            "created": context.created,
+            "model": context.model,
+            "choices": choices,
+        }

@@ -1,0 +1,112 @@
+"""One HTTP request and its answer over raw ASGI: headers, bounded body, who is still listening."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import Any
+
+from gateway.errors import BadRequest, TooLarge
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+
+class ClientLeft(Exception):
+    """The client closed the connection before its body was complete."""
+
+
+class ClientRequest:
+    """What came in, and the only door to what goes out."""
+
+    __slots__ = ("_receive", "_send", "headers", "left", "method", "path", "started", "watcher")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.left = asyncio.Event()
+        self.started = False  # the status line is out; from now on errors are in-band
+        self.watcher: asyncio.Task[None] | None = None
+
+    def header(self, name: bytes) -> str:
+        return self.headers.get(name, b"").decode("latin-1").strip()
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body, decompressed. Raises TooLarge, BadRequest or ClientLeft."""
+        declared = self.header(b"content-length")
+        if declared.isdigit() and int(declared) > limit:
+            raise TooLarge(f"The request body is larger than {limit} bytes.")
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientLeft
+            chunk: bytes = message.get("body", b"")
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge(f"The request body is larger than {limit} bytes.")
+            chunks.append(chunk)
+            if not message.get("more_body"):
+                return decompress(b"".join(chunks), self.header(b"content-encoding").lower(), limit)
+
+    def watch(self) -> None:
+        """Set `left` as soon as the client goes. Call after the body has been read."""
+        self.watcher = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.left.set()
+
+    async def start(self, status: int, headers: Iterable[Header]) -> None:
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": list(headers)})
+
+    async def write(self, data: bytes, *, more: bool = True) -> None:
+        if not self.left.is_set():
+            with contextlib.suppress(OSError):  # the server may tell of a lost client by an error
+                await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def answer(self, status: int, body: bytes, headers: Iterable[Header]) -> None:
+        """A whole answer at once."""
+        await self.start(status, [*headers, (b"content-length", str(len(body)).encode())])
+        await self.write(b"" if self.method == "HEAD" else body, more=False)
+
+    async def close(self) -> None:
+        if self.watcher is not None:
+            self.watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.watcher
+
+
+def decompress(body: bytes, encoding: str, limit: int) -> bytes:
+    """Undo gzip or deflate, never past `limit` bytes."""
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in ("gzip", "deflate"):
+        raise BadRequest(
+            f"The content encoding is not supported: {encoding[:32]!r}. Use gzip, deflate or none.",
+            code="unsupported_encoding",
+        )
+    try:
+        inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip and zlib headers, told apart by zlib itself
+        plain = inflater.decompress(body, limit + 1)
+    except zlib.error:
+        raise BadRequest(f"The body is not valid {encoding}.", code="invalid_encoding") from None
+    if len(plain) > limit:
+        raise TooLarge(f"The request body is larger than {limit} bytes once decompressed.")
+    if not inflater.eof:
+        raise BadRequest(f"The {encoding} body is cut short.", code="invalid_encoding")
+    return plain
+
+
+def header_list(values: Mapping[str, str]) -> list[Header]:
+    return [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in values.items()]

@@ -1,0 +1,16 @@
+"""Journal events into PostgreSQL: the one function behind the worker's drain and the gateway's direct write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from billing.settlement import settle
+from gateway.journal_event import JournalEvent
+from observability.recorder import store
+
+
+def settle_events(cursor: Any, events: Sequence[JournalEvent]) -> None:
+    """Charge and log these events, each once however often it comes. The caller owns the transaction."""
+    settle(cursor, [event.usage for event in events if event.usage is not None])
+    store(cursor, [(event.request, event.attempts) for event in events])

@@ -1,0 +1,36 @@
+"""Where a deployment is called, and with which credential."""
+
+from __future__ import annotations
+
+from routing.catalogue import DeploymentInfo
+
+
+def url_of(deployment: DeploymentInfo, dialect: str, path: str) -> str:
+    """The full URL of a call; `path` is the dialect's own, such as /chat/completions."""
+    base = deployment.base_urls[dialect].rstrip("/")
+    if dialect == "anthropic_messages" and not base.endswith("/v1"):
+        base += "/v1"  # several hosts publish the bare prefix that Anthropic's own SDK completes itself
+    return base + path
+
+
+def auth_headers(deployment: DeploymentInfo, dialect: str) -> dict[str, str]:
+    """The header that carries our credential, by the provider's way of doing it. Never a key in a URL."""
+    if not deployment.secret:
+        return {}
+    style = deployment.auth.lower()
+    if style.startswith("api-key"):
+        return {"api-key": deployment.secret}
+    if dialect == "anthropic_messages" and style.startswith("x-api-key"):
+        return {"x-api-key": deployment.secret}
+    if dialect == "gemini_generate" and style.startswith("x-goog-api-key"):
+        return {"x-goog-api-key": deployment.secret}
+    return {"authorization": f"Bearer {deployment.secret}"}  # every OpenAI surface, Google's and Anthropic's too
+
+
+def dialect_for(deployment: DeploymentInfo, client_dialect: str, spoken: frozenset[str]) -> str | None:
+    """The client's own dialect where the deployment has it, else the first one that we speak."""
+    offered = [deployment.dialect, *deployment.other_dialects]
+    usable = [name for name in offered if name in spoken and name in deployment.base_urls]
+    if client_dialect in usable:
+        return client_dialect
+    return usable[0] if usable else None

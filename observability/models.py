@@ -1,0 +1,119 @@
+"""What happened: metadata of each request. No column can hold a prompt, an answer or a provider's words."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+
+class RequestLog(models.Model):
+    class Outcome(models.TextChoices):
+        ANSWERED = "answered", _("Answered")
+        CLIENT_LEFT = "client_left", _("Client left")
+        FAILED = "failed", _("Failed")
+        REFUSED = "refused", _("Refused")
+
+    id = models.UUIDField(primary_key=True, editable=False)  # the request id, a UUIDv7
+    created_at = models.DateTimeField(_("time"))
+    organization_id = models.BigIntegerField()
+    project_id = models.BigIntegerField()
+    api_key_id = models.BigIntegerField()
+    endpoint = models.CharField(_("endpoint"), max_length=32)  # the client's dialect
+    model_requested = models.CharField(_("asked for"), max_length=160, blank=True, default="")  # known names only
+    model = models.CharField(_("model"), max_length=160, blank=True, default="")
+    provider = models.CharField(_("provider"), max_length=64, blank=True, default="")
+    outcome = models.CharField(_("result"), max_length=12, choices=Outcome)
+    status = models.PositiveSmallIntegerField(_("status"))
+    error_code = models.CharField(_("error"), max_length=64, blank=True, default="")
+    finish_reason = models.CharField(_("finish"), max_length=24, blank=True, default="")
+    stream = models.BooleanField(_("streamed"), default=False)
+    input_tokens = models.BigIntegerField(default=0)  # everything read, cached included
+    cache_read_tokens = models.BigIntegerField(default=0)
+    cache_write_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)  # everything generated, reasoning included
+    reasoning_tokens = models.BigIntegerField(default=0)
+    usage_source = models.CharField(max_length=12, blank=True, default="")
+    charge_nanos = models.BigIntegerField(_("charged"), default=0)
+    currency = models.CharField(max_length=3, default="USD")
+    policy = models.CharField(max_length=32, blank=True, default="")
+    first_token_ms = models.PositiveIntegerField(null=True)
+    duration_ms = models.PositiveIntegerField(default=0)
+    overhead_us = models.PositiveIntegerField(default=0)
+    attempt_count = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        verbose_name = _("request log")
+        verbose_name_plural = _("request logs")
+        indexes = [
+            models.Index(fields=["project_id", "-id"], name="log_by_project"),
+            models.Index(fields=["organization_id", "-id"], name="log_by_organization"),
+            models.Index(fields=["api_key_id", "-id"], name="log_by_key"),
+            # What one looks for is rare among what went well; these two stay small.
+            models.Index(
+                fields=["organization_id", "outcome", "-id"],
+                name="log_not_answered",
+                condition=Q(outcome__in=["client_left", "failed", "refused"]),
+            ),
+            models.Index(fields=["organization_id", "-id"], name="log_failover", condition=Q(attempt_count__gt=1)),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class AttemptLog(models.Model):
+    request = models.ForeignKey(RequestLog, on_delete=models.CASCADE, related_name="attempts")
+    number = models.PositiveSmallIntegerField()
+    provider = models.CharField(_("provider"), max_length=64)
+    deployment_id = models.BigIntegerField()
+    dialect = models.CharField(max_length=24)
+    reason = models.CharField(max_length=32)  # why this one: first choice, failover …
+    started_ms = models.PositiveIntegerField()  # after the request began
+    first_token_ms = models.PositiveIntegerField(null=True)
+    duration_ms = models.PositiveIntegerField()
+    status = models.PositiveSmallIntegerField(null=True)  # the upstream's HTTP status, if it gave one
+    error_class = models.CharField(max_length=32, blank=True, default="")
+    error_code = models.CharField(max_length=64, blank=True, default="")  # a known code of the provider's
+
+    class Meta:
+        verbose_name = _("attempt log")
+        verbose_name_plural = _("attempt logs")
+        constraints = [models.UniqueConstraint(fields=["request", "number"], name="one_row_per_attempt")]
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.provider}"
+
+
+class UsageHour(models.Model):
+    """Sums per hour, so that pages never scan the log."""
+
+    hour = models.DateTimeField()
+    organization_id = models.BigIntegerField()
+    project_id = models.BigIntegerField()
+    api_key_id = models.BigIntegerField()
+    model = models.CharField(max_length=160)
+    provider = models.CharField(max_length=64)
+    requests = models.BigIntegerField(default=0)
+    answered = models.BigIntegerField(default=0)
+    failed_over = models.BigIntegerField(default=0)  # answered after more than one attempt
+    input_tokens = models.BigIntegerField(default=0)
+    cache_read_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)
+    charge_nanos = models.BigIntegerField(default=0)
+    currency = models.CharField(max_length=3, default="USD")
+    first_token_ms_sum = models.BigIntegerField(default=0)
+    first_token_count = models.BigIntegerField(default=0)
+
+    class Meta:
+        verbose_name = _("usage per hour")
+        verbose_name_plural = _("usage per hour")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization_id", "hour", "project_id", "api_key_id", "model", "provider"],
+                name="one_row_per_hour",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H} {self.model}"

@@ -1,0 +1,126 @@
+"""Which deployments may answer, in which order, and why the others may not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from routing.policy.candidate import Catalogue, DeploymentInfo, ModelInfo, blended_price, card_in_force
+
+
+@dataclass(frozen=True, slots=True)
+class RouteStep:
+    """A deployment to try; `reason` is one word for the log: only, priority, cheapest or next."""
+
+    deployment: DeploymentInfo
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a deployment was not considered: provider_disabled, deployment_disabled, retired, no_address,
+    no_credential, no_price or no_exchange_rate."""
+
+    provider: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePlan:
+    """Deployments in the order to try them, never empty."""
+
+    model: ModelInfo
+    steps: tuple[RouteStep, ...]
+    refusals: tuple[Refusal, ...]
+
+
+class UnknownModel(Exception):
+    """No such name. `successor` is set when the name was withdrawn."""
+
+    def __init__(self, name: str, successor: str | None) -> None:
+        super().__init__(name)
+        self.name = name
+        self.successor = successor
+
+
+class NoDeployment(Exception):
+    """The model is known, and no deployment of it may be used now."""
+
+    def __init__(self, model: ModelInfo, refusals: tuple[Refusal, ...]) -> None:
+        super().__init__(model.slug)
+        self.model = model
+        self.refusals = refusals
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    deployment: DeploymentInfo
+    price: Decimal
+
+    @property
+    def order(self) -> tuple[int, Decimal, int]:
+        return (self.deployment.priority, self.price, self.deployment.id)
+
+
+def plan(catalogue: Catalogue, name: str, *, at: datetime) -> RoutePlan:
+    """The deployments for a requested name by priority, then price, then id.
+
+    Raises UnknownModel for a name that is not served and NoDeployment when every deployment was refused.
+    """
+    model = catalogue.resolve(name)
+    if model is None:
+        raise UnknownModel(name, catalogue.successor_of(name))
+    ranked: list[_Ranked] = []
+    refusals: list[Refusal] = []
+    for deployment in model.deployments:
+        judged = _judge(catalogue, deployment, at)
+        if isinstance(judged, Refusal):
+            refusals.append(judged)
+        else:
+            ranked.append(judged)
+    if not ranked:
+        raise NoDeployment(model, tuple(refusals))
+    ranked.sort(key=lambda item: item.order)
+    return RoutePlan(model, _steps(ranked), tuple(refusals))
+
+
+def refusal_of(deployment: DeploymentInfo, at: datetime) -> str | None:
+    """The reason that rules a deployment out whatever its price, or None."""
+    if not deployment.provider_enabled:
+        return "provider_disabled"
+    if not deployment.enabled:
+        return "deployment_disabled"
+    if deployment.retired(at):
+        return "retired"
+    if deployment.dialect not in deployment.base_urls:
+        return "no_address"
+    if deployment.auth != "none" and not deployment.secret:
+        return "no_credential"
+    return None
+
+
+def _judge(catalogue: Catalogue, deployment: DeploymentInfo, at: datetime) -> _Ranked | Refusal:
+    reason = refusal_of(deployment, at)
+    if reason is not None:
+        return Refusal(deployment.provider, reason)
+    card = card_in_force(deployment, at=at, holidays=catalogue.holidays)
+    if card is None:
+        return Refusal(deployment.provider, "no_price")
+    try:
+        units = catalogue.units_per_usd(deployment.currency, at)
+    except LookupError:
+        return Refusal(deployment.provider, "no_exchange_rate")
+    return _Ranked(deployment, blended_price(card, units))
+
+
+def _steps(ranked: list[_Ranked]) -> tuple[RouteStep, ...]:
+    return tuple(RouteStep(item.deployment, _reason(ranked, place)) for place, item in enumerate(ranked))
+
+
+def _reason(ranked: list[_Ranked], place: int) -> str:
+    if place > 0:
+        return "next"
+    if len(ranked) == 1:
+        return "only"
+    return "priority" if ranked[0].deployment.priority < ranked[1].deployment.priority else "cheapest"

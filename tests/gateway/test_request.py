@@ -1,0 +1,62 @@
+"""Bodies from the wire: bounded, decompressed, and refused with a clear reason."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from typing import Any
+
+import pytest
+
+from gateway.errors import BadRequest, TooLarge
+from gateway.request import ClientLeft, ClientRequest, decompress
+
+
+def _request(messages: list[dict[str, Any]], headers: dict[str, str] | None = None) -> ClientRequest:
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        raise AssertionError("nothing is answered here")
+
+    raw = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+    return ClientRequest({"method": "POST", "path": "/", "headers": raw}, receive, send)
+
+
+def _parts(*chunks: bytes) -> list[dict[str, Any]]:
+    return [{"type": "http.request", "body": c, "more_body": i < len(chunks) - 1} for i, c in enumerate(chunks)]
+
+
+async def test_a_body_in_parts_is_put_together() -> None:
+    assert await _request(_parts(b"ab", b"", b"c")).body(10) == b"abc"
+
+
+async def test_a_body_over_the_limit_is_refused_before_it_is_read_whole() -> None:
+    with pytest.raises(TooLarge):
+        await _request(_parts(b"x" * 6, b"x" * 6, b"x" * 1000)).body(10)
+    with pytest.raises(TooLarge):
+        await _request([], {"content-length": "11"}).body(10)
+
+
+async def test_a_client_that_leaves_in_mid_body_is_noticed() -> None:
+    with pytest.raises(ClientLeft):
+        await _request([{"type": "http.request", "body": b"a", "more_body": True}, {"type": "http.disconnect"}]).body(9)
+
+
+def test_compressed_bodies_are_opened_within_the_limit() -> None:
+    assert decompress(gzip.compress(b"hello"), "gzip", 100) == b"hello"
+    assert decompress(zlib.compress(b"hello"), "deflate", 100) == b"hello"
+    with pytest.raises(TooLarge):
+        decompress(gzip.compress(b"0" * 10_000_000), "gzip", 1000)
+
+
+@pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b"hello")[:-9]])
+def test_a_broken_compressed_body_is_the_callers_error(body: bytes) -> None:
+    with pytest.raises(BadRequest):
+        decompress(body, "gzip", 100)
+
+
+def test_an_unknown_encoding_is_named() -> None:
+    with pytest.raises(BadRequest) as caught:
+        decompress(b"", "br", 100)
+    assert "br" in caught.value.problem.message

@@ -1,0 +1,71 @@
+"""kill -9 of the gateway and of the worker while requests run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import httpx2
+
+from tests.scenarios.conftest import Customer, Stack
+from tests.scenarios.processes import Process
+
+BODY = {"model": "sandbox/echo", "messages": [{"role": "user", "content": "count with me"}], "stream": True}
+
+
+async def _request(client: httpx2.AsyncClient, url: str, customer: Customer) -> tuple[str, str]:
+    """How it went, and its id: complete (the terminal event arrived), broken, or refused."""
+    request_id = ""
+    try:
+        async with client.stream(
+            "POST", f"{url}/v1/chat/completions", headers={"authorization": f"Bearer {customer.key}"}, json=BODY
+        ) as answer:
+            request_id = answer.headers.get("x-request-id", "")
+            async for line in answer.aiter_lines():
+                if line == "data: [DONE]":
+                    return "complete", request_id
+    except httpx2.TransportError:
+        pass
+    return "broken", request_id
+
+
+async def _storm(victims: list[Process], url: str, customer: Customer) -> list[tuple[str, str]]:
+    limits = httpx2.Limits(max_connections=250)
+    async with httpx2.AsyncClient(timeout=60, limits=limits) as client:
+        running = [asyncio.create_task(_request(client, url, customer)) for _ in range(200)]
+        while sum(task.done() for task in running) < 40:
+            await asyncio.sleep(0.02)
+        for victim in victims:
+            victim.kill()
+        return await asyncio.gather(*running)
+
+
+def test_kill_9_of_gateway_and_worker_loses_and_doubles_nothing(stack: Stack) -> None:
+    customer = stack.customer()
+    gateway, worker = stack.processes.gateway(SANDBOX_URL=stack.sandbox.url), stack.processes.worker()
+    outcomes = asyncio.run(_storm([gateway, worker], gateway.url, customer))
+    counts = Counter(outcome for outcome, _ in outcomes)
+    assert counts["complete"] >= 40 and counts["broken"] > 0
+    second = stack.processes.worker()  # another worker takes over what the first left
+    try:
+        stack.until(lambda: not _journal_length(), timeout_s=40)
+    finally:
+        second.stop()
+    rows = stack.rows(
+        "SELECT 'gen-' || replace(request_id::text, '-', ''), charge_nanos, policy FROM billing_usagerecord"
+        " WHERE api_key_id = %s",
+        customer.api_key_id,
+    )
+    charged = Counter(request_id for request_id, nanos, _ in rows if nanos > 0)
+    completed = {request_id for outcome, request_id in outcomes if outcome == "complete"}
+    assert max(charged.values()) == 1
+    assert completed <= set(charged), "a completed answer was not charged"
+    stack.assert_ledger_holds()
+
+
+def _journal_length() -> int:
+    from gateway.journal import STREAM
+    from gateway.tasks import journal_redis
+
+    with journal_redis() as redis:
+        return int(redis.xlen(STREAM))  # type: ignore[arg-type]
