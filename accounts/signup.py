@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailAddress
@@ -68,14 +69,23 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return _public_url("account_reset_password_from_key", uid, token)
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        links = {
-            "signup_url": _public_url("account_signup"),
-            "password_reset_url": _public_url("account_reset_password"),
-        }
-        super().send_mail(template_prefix, email, context | {k: v for k, v in links.items() if k in context})
+        ours: dict[str, Any] = {"current_site": _Site(), "signup_url": _public_url("account_signup")}
+        if template_prefix.endswith("account_already_exists"):  # elsewhere it is the link of get_reset_password_…
+            ours["password_reset_url"] = _public_url("account_reset_password")
+        super().send_mail(template_prefix, email, context | ours)
 
     def format_email_subject(self, subject: str) -> str:
         return f"[Router One] {subject}"
+
+
+class _Site:
+    """How e-mails name us."""
+
+    name = "Router One"
+
+    @property
+    def domain(self) -> str:
+        return urlsplit(str(settings.PUBLIC_URL)).netloc
 
 
 def _public_url(name: str, *args: str) -> str:

@@ -11,18 +11,15 @@ SAMPLE_MODEL = "gpt-4o-mini"
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """`place` says where it belongs: a file's name, or nothing for the shell."""
-
     tool: str
-    text: str = field(repr=False)
-    place: str = ""
+    text: str = field(repr=False)  # the key is in it
 
 
 def snippets(raw_key: str) -> tuple[Snippet, ...]:
     url = str(settings.PUBLIC_URL)
     return (
         Snippet("Claude Code", f"export ANTHROPIC_BASE_URL={url}\nexport ANTHROPIC_AUTH_TOKEN={raw_key}\nclaude"),
-        Snippet("Codex", _codex(url, raw_key), "~/.codex/config.toml"),
+        Snippet("Codex", _codex(url, raw_key)),
         Snippet("Python", _python(url, raw_key)),
         Snippet("curl", _curl(url, raw_key)),
     )
@@ -30,7 +27,8 @@ def snippets(raw_key: str) -> tuple[Snippet, ...]:
 
 def _codex(url: str, raw_key: str) -> str:
     # Codex ignores OPENAI_BASE_URL, and speaks the Responses dialect only.
-    return f"""model_provider = "routerone"
+    return f"""# ~/.codex/config.toml
+model_provider = "routerone"
 
 [model_providers.routerone]
 name = "Router One"
@@ -38,7 +36,8 @@ base_url = "{url}/v1"
 env_key = "ROUTERONE_API_KEY"
 wire_api = "responses"
 
-# In the shell: export ROUTERONE_API_KEY={raw_key}"""
+# in the shell
+export ROUTERONE_API_KEY={raw_key}"""
 
 
 def _python(url: str, raw_key: str) -> str:

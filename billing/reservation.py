@@ -15,7 +15,7 @@ WITH wallet AS (
     SELECT id, posted_nanos - held_nanos AS available, held_nanos
       FROM billing_ledgeraccount
      WHERE organization_id = %(organization_id)s AND kind = 'wallet' AND currency = 'USD'
-
+       FOR NO KEY UPDATE
 ), reserved AS (
     UPDATE billing_ledgeraccount account
        SET held_nanos = account.held_nanos + LEAST(%(amount)s::bigint, wallet.available)

@@ -19,12 +19,12 @@ async def hold(exchange: Exchange, reservations: Reservations, config: GatewayCo
     """Set credit aside for the dearest deployment of the plan. Raises NoCredit or NotAvailable.
 
     Where credit does not cover the worst case, what is there is held and the output limit lowered to what it
-    buys, never below the client's own limit or 1,024 tokens. While running requests hold the credit, waits a little.
+    buys: never below an eighth of the client's own limit, or 1,024 tokens. While running requests hold the credit, waits a little.
     """
     assert exchange.caller is not None
     wanted = _output_tokens(exchange, config)
     amount = _cost(exchange, config, wanted)
-    floor = _cost(exchange, config, min(wanted, config.floor_output_tokens))
+    floor = _cost(exchange, config, _floor_tokens(exchange, config, wanted))
     give_up = time.monotonic() + config.credit_wait_s
     while True:
         try:
@@ -78,6 +78,14 @@ def _output_tokens(exchange: Exchange, config: GatewayConfig) -> int:
     if wanted is None:
         return choices * min(most, config.assumed_output_tokens)
     return choices * min(wanted, most)
+
+
+def _floor_tokens(exchange: Exchange, config: GatewayConfig, wanted: int) -> int:
+    """The least output worth serving. Limits are set generously and answers are mostly far shorter."""
+    assert exchange.conversation is not None
+    if exchange.conversation.sampling.max_output_tokens is None:
+        return min(wanted, config.floor_output_tokens)
+    return min(max(1, wanted // 8), config.floor_output_tokens)
 
 
 def _cost(exchange: Exchange, config: GatewayConfig, output_tokens: int) -> int:

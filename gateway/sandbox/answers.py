@@ -52,6 +52,8 @@ class Reply:
     answer: Answer
     prompt: PromptTokens
     usage: bool = True
+# Fixed, so that a limit which scarce credit lowered does not change the cost.
+QUARTER = 25
 
 
 EMPTY = Answer((), "stop", 0)
@@ -70,9 +72,9 @@ def compose(question: Question, script: Script) -> Answer:
 
 
 def _measured(question: Question, script: Script) -> Answer:
-    """So many output tokens as the limit says, or a quarter of them."""
+    """As many output tokens as the limit says, or a fixed quarter of a limit of a hundred."""
     limit = question.max_tokens or UNLIMITED
-    tokens = limit if script.behaviour == "exact" else max(1, limit // 4)
+    tokens = limit if script.behaviour == "exact" else min(limit, QUARTER)
     finish = "length" if tokens == question.max_tokens else "stop"
     return Answer((Block("text", _words(min(tokens, MOST_WORDS))),), finish, tokens)
 

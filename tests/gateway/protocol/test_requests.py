@@ -603,7 +603,7 @@ TEXTS = st.builds(Text, SOME_TEXT, cache=CACHES)
 PICTURES = st.builds(Image, url=st.just("https://x.example/a.png"), cache=CACHES) | st.builds(
     Image, data=st.just("AAAA"), media_type=st.sampled_from(["image/png", "image/gif"])
 )
-SCHEMAS = st.none() | st.just({"type": "object", "properties": {"a": {"type": "string"}}})
+SCHEMAS = st.just({"type": "object", "properties": {"a": {"type": "string"}}})
 OBJECT_TEXT = st.dictionaries(NAMES, st.integers(-9, 9) | SOME_TEXT, max_size=2).map(
     lambda value: json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 )
@@ -622,9 +622,7 @@ CHOICES = (
     | st.builds(ToolChoice, st.sampled_from(["auto", "none", "required"]))
     | st.builds(ToolChoice, st.just("named"), NAMES)
 )
-TOOLS = st.lists(
-    st.builds(Tool, NAMES, st.none() | SOME_TEXT, SCHEMAS.filter(bool), cache=CACHES), min_size=1, max_size=2
-)
+TOOLS = st.lists(st.builds(Tool, NAMES, st.none() | SOME_TEXT, SCHEMAS, cache=CACHES), min_size=1, max_size=2)
 
 
 def conversations(dialect: str) -> st.SearchStrategy[Conversation]:
@@ -659,7 +657,7 @@ def conversations(dialect: str) -> st.SearchStrategy[Conversation]:
         tool_choice=CHOICES,
         parallel_tools=st.none() if dialect == "anthropic_messages" else st.sampled_from([None, True, False]),
         sampling=SAMPLINGS,
-        response_format=st.none() | st.builds(ResponseFormat, st.just("json_schema"), schema=SCHEMAS.filter(bool)),
+        response_format=st.none() | st.builds(ResponseFormat, st.just("json_schema"), schema=SCHEMAS),
         reasoning=st.builds(ReasoningControls, effort=st.sampled_from([None, "low", "high"])),
         stream=st.just(True),
         include_usage=st.just(True),
