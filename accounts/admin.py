@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.decorators import secure_admin_login
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
@@ -24,9 +26,10 @@ from accounts.key_pages import state_of
 from accounts.keys import revoke_key
 from accounts.models import ApiKey, Membership, Organization, Project, User
 
+for _plain in (Group, EmailAddress, Authenticator):
+    if admin.site.is_registered(_plain):
+        admin.site.unregister(_plain)
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
-if admin.site.is_registered(Group):
-    admin.site.unregister(Group)
 
 _STATE_TONES = {"active": "success", "expired": "warning", "revoked": "danger", "archived": "warning"}
 
@@ -50,6 +53,26 @@ class MembershipInline(TabularInline):  # type: ignore[misc]
     autocomplete_fields = ("user", "organization")
 
 
+class EmailAddressInline(TabularInline):  # type: ignore[misc]
+    model = EmailAddress
+    extra = 0
+    tab = True
+    fields = ("email", "verified", "primary")
+
+
+class SecondFactorInline(TabularInline):  # type: ignore[misc]
+    """Staff may take a lost second factor away; its secret is not shown."""
+
+    model = Authenticator
+    extra = 0
+    tab = True
+    fields = ("type", "created_at", "last_used_at")
+    readonly_fields = ("type", "created_at", "last_used_at")
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc]
     form = UserChangeForm
@@ -68,7 +91,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc]
     )
     add_fieldsets = ((None, {"fields": ("email", "usable_password", "password1", "password2")}),)
     filter_horizontal = ("user_permissions",)
-    inlines = (MembershipInline,)
+    inlines = (MembershipInline, EmailAddressInline, SecondFactorInline)
 
 
 class ProjectInline(TabularInline):  # type: ignore[misc]

@@ -90,15 +90,19 @@ class LedgerAccountAdmin(_ReadOnly, _Admin):
     def _grant(self, request: HttpRequest, account: LedgerAccount, data: dict[str, Any]) -> HttpResponse:
         assert account.organization is not None  # a wallet always has one, by constraint
         amount_nanos = usd_to_nanos(data["amount_usd"])
-        grants.grant_credit(
-            account.organization,
-            amount_nanos,
-            reason=data["reason"],
-            created_by=request.user,  # type: ignore[arg-type]  # the admin lets only users in
-            idempotency_key=str(data["token"]),
-        )
-        text = _("%(amount)s granted to %(organization)s.")
-        messages.success(request, text % {"amount": usd(amount_nanos), "organization": account.organization})
+        try:
+            grants.grant_credit(
+                account.organization,
+                amount_nanos,
+                reason=data["reason"],
+                created_by=request.user,  # type: ignore[arg-type]  # the admin lets only users in
+                idempotency_key=str(data["token"]),
+            )
+        except grants.OtherGrant:  # went back in the browser and changed the amount
+            messages.error(request, _("This form was sent before with another amount. Nothing was granted this time."))
+        else:
+            text = _("%(amount)s granted to %(organization)s.")
+            messages.success(request, text % {"amount": usd(amount_nanos), "organization": account.organization})
         return HttpResponseRedirect(reverse("admin:billing_ledgeraccount_change", args=[account.pk]))
 
 

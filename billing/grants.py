@@ -10,8 +10,12 @@ from django.db import connection, transaction
 
 from accounts.models import Organization, User
 from billing import ledger
-from billing.ledger import AccountName, NewTransfer
+from billing.ledger import AccountName, Cursor, NewTransfer
 from billing.pricing.money import usd_to_nanos
+
+
+class OtherGrant(ValueError):
+    """The idempotency key was used for another amount or organization. Nothing was granted now."""
 
 
 def grant_credit(
@@ -24,7 +28,8 @@ def grant_credit(
 ) -> UUID:
     """Add credit to the organization's wallet; returns the transfer's id. The same key grants once.
 
-    Raises ValueError for an amount that is not above zero or a missing reason.
+    Raises ValueError for an amount that is not above zero or a missing reason, and OtherGrant when the key has already
+    granted something else.
     """
     if amount_nanos <= 0:
         raise ValueError("a grant must be above zero")
@@ -39,8 +44,18 @@ def grant_credit(
         created_by_id=None if created_by is None else created_by.pk,
     )
     with transaction.atomic(), connection.cursor() as cur:
-        ledger.post(cur, [transfer])
+        if not ledger.post(cur, [transfer]) and not _granted(cur, transfer.id, organization.pk, amount_nanos):
+            raise OtherGrant("this key has already granted something else")
     return transfer.id
+
+
+def _granted(cur: Cursor, transfer_id: UUID, organization_id: int, amount_nanos: int) -> bool:
+    cur.execute(
+        "SELECT 1 FROM billing_entry e JOIN billing_ledgeraccount a ON a.id = e.account_id"
+        " WHERE e.transfer_id = %s AND a.kind = 'wallet' AND a.organization_id = %s AND e.amount_nanos = %s",
+        [transfer_id, organization_id, amount_nanos],
+    )
+    return bool(cur.fetchall())
 
 
 def grant_trial_credit(organization: Organization) -> None:

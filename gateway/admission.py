@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from accounts.caller import Caller, CallerDirectory, CallersUnavailable, KeyRefused
-
 from gateway.errors import NotAllowed, NotAuthenticated, NotAvailable, TooManyRequests
 from gateway.limits import RateDecision
 from gateway.request import ClientRequest

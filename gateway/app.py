@@ -8,11 +8,11 @@ import os
 from decimal import Decimal
 
 import structlog
-from accounts.caller import CallerDirectory
 from django.conf import settings
 from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import Redis
 
+from accounts.caller import CallerDirectory
 from billing.reservation import Reservations
 from gateway import answers, routes
 from gateway.config import GatewayConfig
@@ -26,6 +26,7 @@ from gateway.request import ClientRequest, Receive, Scope, Send
 from gateway.serve import Services, serve
 from gateway.upstream.client import HttpxClient
 from gateway.views.list_models import list_models
+from observability import metrics
 from routing.catalogue import CatalogueSnapshots
 
 log = structlog.get_logger(__name__)
@@ -131,7 +132,8 @@ class Gateway:
         path = request.path.rstrip("/") if request.path != "/" else request.path
         endpoint = routes.ENDPOINTS.get(path)
         if endpoint is not None and request.method == "POST":
-            await serve(request, endpoint, services)
+            with metrics.requests_in_flight.track_inprogress():
+                await serve(request, endpoint, services)
         elif path == routes.MODELS or (name := routes.model_in(path)) is not None:
             await self._models(request, services, None if path == routes.MODELS else name)
         else:

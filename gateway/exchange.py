@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
-from accounts.caller import Caller
 from uuid_utils.compat import uuid7
 
+from accounts.caller import Caller
 from billing.pricing.usage import TokenUsage
 from gateway.limits import RateDecision
 from gateway.protocol.conversation import Conversation

@@ -19,7 +19,8 @@ async def hold(exchange: Exchange, reservations: Reservations, config: GatewayCo
     """Set credit aside for the dearest deployment of the plan. Raises NoCredit or NotAvailable.
 
     Where credit does not cover the worst case, what is there is held and the output limit lowered to what it
-    buys: never below an eighth of the client's own limit, or 1,024 tokens. While running requests hold the credit, waits a little.
+    buys: never below an eighth of the client's own limit, or 1,024 tokens. While running requests hold the
+    credit, waits a little.
     """
     assert exchange.caller is not None
     wanted = _output_tokens(exchange, config)

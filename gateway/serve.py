@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass
 
 import structlog
-from accounts.caller import CallerDirectory
 
+from accounts.caller import CallerDirectory
 from billing.reservation import Reservations
 from gateway import admission, answers, funding, settlement
 from gateway.attempts import Attempts, Opened

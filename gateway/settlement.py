@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import cast
 
 from billing.events import UsageEvent
 from billing.pricing.price import Charge, price
@@ -14,7 +15,7 @@ from gateway.exchange import NOTHING, Exchange
 from gateway.journal import Journal
 from gateway.journal_event import JournalEvent
 from observability import metrics
-from observability.records import RequestRecord
+from observability.records import Outcome, RequestRecord, UsageSource
 
 # What providers call the tiers, against the names that price cards use.
 _TIERS = {"": "standard", "default": "standard", "auto": "standard", "on_demand": "standard", "scale": "priority"}
@@ -26,7 +27,7 @@ class Verdict:
 
     policy: str
     usage: TokenUsage
-    source: str  # reported | estimated | none
+    source: UsageSource
     flags: tuple[str, ...] = ()
 
 
@@ -43,19 +44,20 @@ def judge(exchange: Exchange) -> Verdict:
     if not finished and not generated and not delivery.content and not exchange.client_left:
         return Verdict("empty_free", NOTHING, "none")
     if report is not None and delivery.complete:
-        return Verdict("left" if exchange.client_left else "answered", report.usage, report.source, report.flags)
-    estimate = TokenUsage(input=_prompt_estimate(exchange), output=round(delivery.text_tokens))
+        return Verdict("left" if exchange.client_left else "answered", report.usage, "reported", report.flags)
+    estimate = _estimate(exchange)
     if exchange.client_left:
         return Verdict("left", estimate, "estimated")
     return Verdict("unreported" if delivery.complete else "broken_off", estimate, "estimated")
 
 
-def _prompt_estimate(exchange: Exchange) -> int:
-    """The middle estimate of the prompt: what the provider said at the start, else ours without its safety margin."""
+def _estimate(exchange: Exchange) -> TokenUsage:
+    """What was delivered: input as the provider said at the start, else ours without its safety margin."""
     report = exchange.delivery.usage
+    written = round(exchange.delivery.text_tokens)
     if report is not None and report.usage.prompt_size:
-        return report.usage.prompt_size
-    return round(exchange.prompt_tokens / 1.25)
+        return replace(report.usage, output=max(written, report.usage.output))
+    return TokenUsage(input=round(exchange.prompt_tokens / 1.25), output=written)
 
 
 def card_for(exchange: Exchange, usage: TokenUsage, at: datetime) -> RateCard | None:
@@ -111,7 +113,7 @@ def charge_of(exchange: Exchange, config: GatewayConfig) -> tuple[UsageEvent, Ch
     return event, charge
 
 
-def _outcome(exchange: Exchange) -> str:
+def _outcome(exchange: Exchange) -> Outcome:
     if exchange.client_left:
         return "client_left"
     if exchange.status < 400 and not exchange.error_code:
@@ -147,7 +149,7 @@ def record_of(exchange: Exchange, event: UsageEvent | None) -> RequestRecord | N
         cache_write_tokens=usage.cache_write + usage.cache_write_long,
         output_tokens=usage.output_size,
         reasoning_tokens=usage.reasoning,
-        usage_source=event.usage_source if event else "",
+        usage_source=cast(UsageSource, event.usage_source) if event else "",
         charge_nanos=event.charge_nanos if event else 0,
         currency="USD",
         policy=event.policy if event else "",
@@ -169,5 +171,5 @@ async def finish(exchange: Exchange, journal: Journal, config: GatewayConfig) ->
     record = record_of(exchange, event)
     if record is None:
         return
-    metrics.observe_request(record)
+    metrics.observe_request(record, exchange.attempts)
     await journal.append(JournalEvent(usage=event, request=record, attempts=tuple(exchange.attempts)))

@@ -25,11 +25,10 @@ from django.views.decorators.vary import vary_on_headers
 from accounts.access import api_keys_of, current_organization, project_or_404, projects_of
 from accounts.models import ApiKey, Organization
 from billing.ledger import balance
-from billing.statement import granted_nanos
 from billing.usage_records import receipt_of
 from observability.log_query import LogFilter, LogPage, matching, models_seen, page_of, read_filter
 from observability.models import RequestLog
-from observability.overview import RANGES, charged_so_far, days_of, first_request_at, summarize
+from observability.overview import RANGES, days_of, first_request_at, summarize
 from observability.results import Badge, badge_of, explain, was_failover
 from observability.waterfall import waterfall
 
@@ -217,7 +216,6 @@ def _checklist(request: HttpRequest, organization: Organization, keys: Mapping[i
         "email": settings.ACCOUNT_EMAIL_VERIFICATION != "mandatory" or _has_confirmed(request),
         "key": live_key is not None or first is not None,
         "request": first is not None,
-        "money": _has_paid(organization) if _is_recent(first) else True,
     }
     if settings.ACCOUNT_EMAIL_VERIFICATION != "mandatory":
         del done["email"]
@@ -231,12 +229,6 @@ def _checklist(request: HttpRequest, organization: Organization, keys: Mapping[i
         "base_url": settings.PUBLIC_URL,
         "first_model": FIRST_MODEL_SANDBOX if settings.SANDBOX_ENABLED else FIRST_MODEL,
     }
-
-
-def _has_paid(organization: Organization) -> bool:
-    """Whether more has come into the wallet than was granted."""
-    came_in = balance(organization.pk).posted_nanos + charged_so_far(organization.pk)
-    return came_in > granted_nanos(organization.pk)
 
 
 def _is_recent(first: datetime | None) -> bool:

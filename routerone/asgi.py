@@ -18,7 +18,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _django = get_asgi_application()
 
-from gateway.app import Gateway  # Django must be set up first
+from gateway.app import Gateway  # noqa: E402  # Django must be set up first
 
 _gateway = Gateway()
 _web = ProtocolTypeRouter({"http": _django, "websocket": AuthMiddlewareStack(URLRouter([]))})

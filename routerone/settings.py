@@ -251,7 +251,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=SECURE)
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # probes and monitoring come by plain http from inside
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # probes come by plain http
 SECURE_HSTS_SECONDS = 31536000 if SECURE else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
@@ -266,6 +266,21 @@ UNFOLD = {
     "SITE_SUBHEADER": _("Staff and finance"),
     "SITE_URL": "/overview",
     "SHOW_HISTORY": True,
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97% .016 215)",
+            "100": "oklch(94% .03 215)",
+            "200": "oklch(89% .05 215)",
+            "300": "oklch(81% .08 215)",
+            "400": "oklch(70% .1 215)",
+            "500": "oklch(57% .095 217)",
+            "600": "oklch(47% .085 219)",
+            "700": "oklch(41% .075 220)",
+            "800": "oklch(35% .065 221)",
+            "900": "oklch(30% .055 222)",
+            "950": "oklch(22% .045 222)",
+        }
+    },
 }
 
 # --- Logging: one JSON line per event, request id inside -----------------------------------------------------------

@@ -42,10 +42,6 @@ class Counts:
                 return self._whole(self._source[name])
         return 0
 
-    def length(self, name: str) -> int:
-        value = self._source.get(name)
-        return len(value) if isinstance(value, list) else 0
-
     def split(self, whole: int, *parts: int) -> tuple[int, ...]:
         """(what is left of the whole, *parts), each part cut to what is left so that nothing is negative."""
         kept: list[int] = []

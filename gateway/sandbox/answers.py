@@ -52,6 +52,8 @@ class Reply:
     answer: Answer
     prompt: PromptTokens
     usage: bool = True
+
+
 # Fixed, so that a limit which scarce credit lowered does not change the cost.
 QUARTER = 25
 

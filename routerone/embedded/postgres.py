@@ -105,7 +105,7 @@ class PostgresServer:
                 env=minimal_environment(),
                 start_new_session=True,  # Ctrl-C is for the supervisor alone
                 preexec_fn=die_with_parent(signal.SIGINT),
-                **switch_user(self._user),  # type: ignore[call-overload]
+                **switch_user(self._user),
             )
 
     def _adopt(self, cluster: Path) -> bool:
@@ -134,7 +134,7 @@ class PostgresServer:
         with psycopg.connect(self.conninfo("postgres"), autocommit=True) as connection:
             there = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [NAME]).fetchone()
             if not there:
-                connection.execute(f"CREATE DATABASE {NAME}")  # type: ignore[arg-type]
+                connection.execute(f"CREATE DATABASE {NAME}")
 
     def _cluster(self, programs: Path) -> Path:
         """The data folder of this major version. Raises ServerProblem if only another version's is there."""

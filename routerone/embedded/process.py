@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Required, TypedDict
 
 _PR_SET_PDEATHSIG = 1
 _LOG_LIMIT = 10 * 1024 * 1024
@@ -90,7 +90,10 @@ def program_of(pid: int) -> str | None:
 
 def stop_pid(pid: int, process: subprocess.Popen[bytes] | None, number: signal.Signals, *, timeout_s: float) -> None:
     """Signal, wait, and only after `timeout_s` kill."""
-    gone = (lambda: process.poll() is not None) if process is not None else (lambda: not is_alive(pid))
+
+    def gone() -> bool:
+        return process.poll() is not None if process is not None else not is_alive(pid)
+
     for attempt in (number, signal.SIGKILL):
         if gone():
             return
@@ -114,7 +117,16 @@ def run_quietly(command: Sequence[str | Path], *, user: tuple[int, int] | None, 
     ).returncode
 
 
-def switch_user(user: tuple[int, int] | None) -> dict[str, object]:
+class UserSwitch(TypedDict, total=False):
+    """Arguments of Popen."""
+
+    cwd: Required[str]
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+def switch_user(user: tuple[int, int] | None) -> UserSwitch:
     """Arguments of Popen that change to (uid, gid), leave all further groups and stand in a folder it can read."""
     if user is None:
         return {"cwd": "/"}

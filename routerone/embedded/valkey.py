@@ -101,7 +101,7 @@ class ValkeyServer:
     def _asked_pid(self) -> int | None:
         with self._client() as client:
             try:
-                return int(client.info("server")["process_id"])  # type: ignore[index]
+                return int(client.info("server")["process_id"])
             except redis.RedisError:
                 return None
 

@@ -1,4 +1,4 @@
-"""Small pieces that every page uses: icons, times, the address of the same page in the other language."""
+"""Small pieces that every page uses: icons, times, addresses in both languages."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from datetime import datetime
 from typing import Any
 
 from django import template
+from django.conf import settings
+from django.http import HttpRequest
 from django.templatetags.static import static
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+
+from routerone.languages import PREFIX, addresses
 
 register = template.Library()
 
@@ -38,22 +43,35 @@ def local_time(moment: datetime | None) -> SafeString | str:
 
 
 @register.simple_tag(takes_context=True)
-def other_language_path(context: dict[str, Any]) -> str:
-    """The path of this public page in the other language."""
-    request = context.get("request")
-    if request is None:
-        return "/"
-    prefixed = getattr(request, "is_zh_path", False)
-    path: str = request.path_info
-    return path if prefixed else f"/zh{path}"
+def page_url(context: dict[str, Any], name: str, *arguments: object) -> str:
+    """As `url`, but a public page stays in Chinese for who reads it below /zh/."""
+    path = reverse(name, args=arguments)
+    return PREFIX + path if getattr(context.get("request"), "is_zh_path", False) else path
 
 
 @register.simple_tag(takes_context=True)
-def absolute(context: dict[str, Any], path: str) -> str:
-    """The full address of a path of ours."""
-    from django.conf import settings
+def language_addresses(context: dict[str, Any]) -> dict[str, str] | None:
+    """The full addresses of this page per language, for search engines; None for pages with one address."""
+    request = context.get("request")
+    paths = addresses(request.path) if isinstance(request, HttpRequest) else None
+    if paths is None:
+        return None
+    english, chinese = (f"{settings.PUBLIC_URL}{path}" for path in paths)
+    own = chinese if getattr(request, "is_zh_path", False) else english
+    return {"en": english, "zh": chinese, "own": own}
 
-    return f"{settings.PUBLIC_URL}{path}"
+
+@register.simple_tag(takes_context=True)
+def after_language_switch(context: dict[str, Any], language: str) -> str:
+    """Where to go on after a switch to `language`: the same page, at its address in that language."""
+    request = context.get("request")
+    if not isinstance(request, HttpRequest):
+        return "/"
+    paths = addresses(request.path)
+    if paths is None:
+        return request.get_full_path()
+    query = request.META.get("QUERY_STRING", "")
+    return paths[0 if language == "en" else 1] + (f"?{query}" if query else "")
 
 
 @register.filter

@@ -30,6 +30,19 @@ def apply_providers(
     return providers
 
 
+def take_credentials(*, environment: Mapping[str, str], keys: Sequence[str], changes: Changes) -> None:
+    """Credentials that the environment now has, for providers that are there already; the rest stays as it is."""
+    for row in Provider.objects.exclude(api_key_env=""):
+        secret = environment.get(row.api_key_env, "").strip()
+        if not secret:
+            continue
+        had_one = row.credentials.exists()
+        if _store(row, secret, keys):
+            changes.changed.append(f"provider {row.slug}: credential from {row.api_key_env}")
+        if not had_one and not row.enabled:
+            update(row, {"enabled": True}, f"provider {row.slug}", changes)
+
+
 def _columns(entry: ProviderEntry, known: Provider | None, environment: Mapping[str, str]) -> dict[str, Any]:
     """A URL variable whose environment variable is not set keeps the value that it had."""
     variables = {**(known.url_variables if known else {}), **entry.url_variables}

@@ -220,6 +220,7 @@ def test_staff_see_and_revoke_keys_but_never_their_hash(client: Client, project:
     for path in ("user", "organization", "project", "apikey"):
         assert client.get(f"/admin/accounts/{path}/").status_code == 200, path
     assert client.get("/admin/accounts/user/add/").status_code == 200
+    assert client.get("/admin/mfa/authenticator/").status_code == 404
     assert client.get(f"/admin/accounts/user/{staff.pk}/change/").status_code == 200
     assert client.get(f"/admin/accounts/organization/{project.organization_id}/change/").status_code == 200
     page = client.get(f"/admin/accounts/apikey/{key.pk}/change/").content.decode()

@@ -43,6 +43,13 @@ def test_the_same_key_grants_once(alice_organization: Any) -> None:
     assert ledger.balance(alice_organization.pk).posted_nanos == USD
 
 
+def test_a_key_that_granted_something_else_is_refused(alice_organization: Any) -> None:
+    grants.grant_credit(alice_organization, USD, reason="once", idempotency_key="one")
+    with pytest.raises(grants.OtherGrant):
+        grants.grant_credit(alice_organization, 2 * USD, reason="once", idempotency_key="one")
+    assert ledger.balance(alice_organization.pk).posted_nanos == USD
+
+
 @pytest.mark.parametrize(("amount", "reason"), [(0, "x"), (-1, "x"), (1, "  ")])
 def test_a_grant_needs_an_amount_and_a_reason(alice_organization: Any, amount: int, reason: str) -> None:
     with pytest.raises(ValueError, match="grant"):

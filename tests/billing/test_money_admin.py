@@ -83,6 +83,14 @@ def test_a_grant_sent_twice_is_granted_once(desk: Client, staff: User, account: 
     assert "grant" in desk.get(f"/admin/billing/ledgeraccount/{account.pk}/change/").content.decode()
 
 
+def test_a_form_sent_again_with_another_amount_grants_nothing_and_says_so(desk: Client, account: LedgerAccount) -> None:
+    url, form = grant_page(desk, account)
+    desk.post(url, form)
+    html = desk.post(url, form | {"amount_usd": "99"}, follow=True).content.decode()
+    assert "Nothing was granted this time" in html
+    assert ledger.balance(account.organization_id or 0).posted_nanos == USD - 100 + 12_500_000_000
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"reason": ""}, {"reason": "  "}, {"token": ""}, {"token": "x"}]

@@ -42,6 +42,7 @@ def _organization(organization_id: int | None, project_id: int | None) -> Organi
         if found is None:
             raise CommandError(f"There is no organization {organization_id}.")
         return found
+    assert project_id is not None  # the parser asks for one of the two
     project = Project.objects.select_related("organization").filter(pk=project_id).first()
     if project is None:
         raise CommandError(f"There is no project {project_id}.")

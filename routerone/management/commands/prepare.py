@@ -17,8 +17,8 @@ class Command(BaseCommand):
         call_command("migrate", interactive=False, verbosity=0)
         self._say("database is up to date")
         if settings.EMBEDDED:
-            call_command("load_catalogue", str(data / "catalogue"), quiet=True)
-            self._say("catalogue is loaded")
+            call_command("load_catalogue", str(data / "catalogue"), quiet=True, if_empty=True)
+            self._say("catalogue is there")
         if settings.SANDBOX_ENABLED:
             call_command("load_catalogue", str(data / "sandbox"), quiet=True)
             call_command("demo")

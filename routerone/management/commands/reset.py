@@ -23,7 +23,8 @@ class Command(BaseCommand):
         paths = embedded_paths(settings.HOME)
         if lock.is_held(paths.lock):
             raise CommandError("Router One is running from this folder. Stop it first with Ctrl-C.")
-        there = [folder for folder in dict.fromkeys(paths.everything()) if folder.exists()]
+        folders = [folder for folder in dict.fromkeys(paths.everything()) if folder.exists()]
+        there = [folder for folder in folders if not set(folder.parents) & set(folders)]
         if not options["yes"] and not self._agreed(there):
             self.stdout.write("Nothing was deleted.")
             return

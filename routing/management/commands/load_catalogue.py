@@ -17,6 +17,7 @@ from routing.announce import announce_change
 from routing.loading.applying import apply_catalogue
 from routing.loading.changes import Changes
 from routing.loading.entries import CatalogueInvalid
+from routing.loading.providers import take_credentials
 from routing.loading.reading import read_folder
 from routing.models import Deployment, Model, PriceCard, Provider
 
@@ -29,11 +30,14 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="show what would change, change nothing")
         parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
         parser.add_argument(
-            "--if-empty", action="store_true", help="do nothing when the catalogue already has a provider of its own"
+            "--if-empty",
+            action="store_true",
+            help="where there is a catalogue already, leave it and only take credentials from the environment",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["if_empty"] and Provider.objects.filter(is_sandbox=False).exists():
+            self._take_credentials()
             return
         try:
             changes = load(options["folder"], dry_run=options["dry_run"])
@@ -41,6 +45,13 @@ class Command(BaseCommand):
             raise CommandError("The catalogue was not loaded:\n  " + "\n  ".join(invalid.problems)) from None
         if not options["quiet"]:
             self._report(changes, dry_run=options["dry_run"])
+
+    def _take_credentials(self) -> None:
+        changes = Changes()
+        with transaction.atomic():
+            take_credentials(environment=os.environ, keys=settings.CREDENTIAL_KEYS, changes=changes)
+            if changes.changed:
+                announce_change()
 
     def _report(self, changes: Changes, *, dry_run: bool) -> None:
         for line in changes.lines():
