@@ -23,8 +23,12 @@ FIRST_PROJECT = "Default"
 
 
 @transaction.atomic
-def create_organization(*, name: str, owner: User | None, email: str | None = None) -> tuple[Organization, Project]:
+def create_organization(
+    *, name: str, owner: User | None, email: str | None = None, welcome: bool = True
+) -> tuple[Organization, Project]:
     """The organization and its first project. Without an `owner`, the user of `email` is found or made.
+
+    `welcome` gives what a sign-up gives, the trial credit above all; operators give credit of their own.
 
     Raises ValueError for an empty name.
     """
@@ -36,8 +40,9 @@ def create_organization(*, name: str, owner: User | None, email: str | None = No
     if owner is not None:
         Membership.objects.create(user=owner, organization=organization, role=Membership.Role.OWNER)
     project = Project.objects.create(organization=organization, name=FIRST_PROJECT)
-    for step in AFTER_SIGNUP:
-        step(organization)
+    if welcome:
+        for step in AFTER_SIGNUP:
+            step(organization)
     return organization, project
 
 

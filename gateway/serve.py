@@ -28,6 +28,7 @@ from routing import planner
 from routing.catalogue import CatalogueSnapshots
 
 log = structlog.get_logger(__name__)
+CLIENT_LEFT = 499  # nginx's word for it; nobody receives this status
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,16 @@ async def serve(request: ClientRequest, endpoint: str, services: Services) -> No
             await _fail(request, exchange, _shutting_down())
             raise
         exchange.client_left = True
-        exchange.status = exchange.status or 499
+        exchange.status = CLIENT_LEFT
     except GatewayError as error:
         await _fail(request, exchange, error.problem)
     except ProtocolError as error:
         await _fail(request, exchange, error.problem)
     except StreamBroken as broken:
-        await _fail(request, exchange, broken.problem)
+        if exchange.client_left:
+            exchange.status = CLIENT_LEFT  # we broke it off
+        else:
+            await _fail(request, exchange, broken.problem)
     except Exception as error:
         log.exception("request_crashed", error_class=type(error).__name__)
         await _fail(request, exchange, ServerTrouble("Something went wrong on our side. You were not charged.").problem)
@@ -156,7 +160,7 @@ async def _stream(request: ClientRequest, exchange: Exchange, attempts: Attempts
             await request.start(200, answers.headers(exchange, "text/event-stream", opened))
         last = await Relay(exchange, request, services.config, encoder).stream(opened)
     except StreamBroken as broken:
-        error_class = broken.error_class
+        error_class = "client_left" if exchange.client_left else broken.error_class
         raise
     finally:
         _record_answered(exchange, opened, error_class)

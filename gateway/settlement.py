@@ -37,10 +37,10 @@ def judge(exchange: Exchange) -> Verdict:
     report = delivery.usage
     finished = delivery.complete and bool(delivery.finish_reason)
     generated = report is not None and report.usage.output_size > 0
-    if exchange.status >= 400 and not delivery.content:
-        return Verdict("failed_free", NOTHING, "none")
     if exchange.client_left and not delivery.began:
         return Verdict("left_before_answer_free", NOTHING, "none")
+    if exchange.status >= 400 and not delivery.content and not exchange.client_left:
+        return Verdict("failed_free", NOTHING, "none")
     if not finished and not generated and not delivery.content and not exchange.client_left:
         return Verdict("empty_free", NOTHING, "none")
     if report is not None and delivery.complete:

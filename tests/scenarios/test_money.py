@@ -114,7 +114,27 @@ def test_a_client_that_leaves_pays_for_what_was_generated(stack: Stack) -> None:
                 break
     stack.until(lambda: stack.wallet(customer)[1] == 0 and stack.wallet(customer)[0] < 5_000_000_000)
     (row,) = stack.rows(
-        "SELECT outcome, policy, usage_source FROM observability_requestlog WHERE api_key_id = %s", customer.api_key_id
+        "SELECT outcome, status, policy, usage_source FROM observability_requestlog WHERE api_key_id = %s",
+        customer.api_key_id,
     )
-    assert row == ("client_left", "left", "estimated")
+    assert row == ("client_left", 499, "left", "estimated")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_leaves_before_content_pays_its_input(stack: Stack, stream: bool) -> None:
+    customer = stack.customer()
+    with pytest.raises(httpx2.ReadTimeout):
+        httpx2.post(
+            f"{stack.url}/v1/chat/completions",
+            headers={"authorization": f"Bearer {customer.key}"},
+            json={"model": "sandbox/slow", "messages": BODY["messages"], "stream": stream},
+            timeout=1.5,
+        )
+    stack.until(lambda: stack.wallet(customer)[1] == 0 and stack.wallet(customer)[0] < 5_000_000_000)
+    rows = stack.rows(
+        "SELECT r.outcome, r.policy, r.input_tokens > 0, r.output_tokens, a.error_class FROM observability_requestlog r"
+        " JOIN observability_attemptlog a ON a.request_id = r.id WHERE r.api_key_id = %s",
+        customer.api_key_id,
+    )
+    assert rows == [("client_left", "left", True, 0, "client_left")]
     stack.assert_ledger_holds()

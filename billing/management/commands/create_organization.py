@@ -20,7 +20,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--email", required=True, help="of the owner; the user is made if there is none")
         parser.add_argument("--name", default=PERSONAL, help="of the organization")
-        parser.add_argument("--credit-usd", default="0", metavar="USD", help="granted on top of the trial credit")
+        parser.add_argument(
+            "--credit-usd", default="0", metavar="USD", help="granted at once; there is no trial credit beside it"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         amount_nanos = nanos_of(options["credit_usd"])
@@ -33,7 +35,7 @@ class Command(BaseCommand):
             raise CommandError("The organization needs a name.")
         with transaction.atomic():
             owner = find_or_create_user(email)
-            organization, project = create_organization(name=options["name"], owner=owner)
+            organization, project = create_organization(name=options["name"], owner=owner, welcome=False)
             if amount_nanos:
                 grant_credit(
                     organization,

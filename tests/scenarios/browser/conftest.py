@@ -38,7 +38,7 @@ def chromium() -> str:
     pytest.skip(message)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # closed with its module: Playwright keeps an event loop running in this thread
 def browser(chromium: str) -> Iterator[Browser]:
     with pytest.MonkeyPatch.context() as patch:
         # Playwright runs an event loop in this thread, and Django would refuse the ORM in it.

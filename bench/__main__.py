@@ -1,6 +1,6 @@
 """What the gateway adds to a call: the same requests, interleaved, to the provider directly and through the gateway.
 
-    python bench/load.py --direct http://127.0.0.1:9001/v1 --gateway http://127.0.0.1:8000/v1 --key sk-ro-…
+    make bench ARGS="--direct http://127.0.0.1:9001/v1 --gateway http://127.0.0.1:8000/v1 --key sk-ro-…"
 
 Prints medians per round and their ratios. Loopback addresses only.
 """
