@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.utils.translation import gettext_noop
 
 from accounts.models import Organization, User
 from billing import ledger
@@ -64,4 +65,6 @@ def grant_trial_credit(organization: Organization) -> None:
         ledger.ensure_wallet(cur, organization.pk)
     amount_nanos = usd_to_nanos(Decimal(settings.TRIAL_CREDIT_USD))
     if amount_nanos:
-        grant_credit(organization, amount_nanos, reason="Trial credit", idempotency_key=f"trial:{organization.pk}")
+        grant_credit(
+            organization, amount_nanos, reason=gettext_noop("Trial credit"), idempotency_key=f"trial:{organization.pk}"
+        )

@@ -74,9 +74,10 @@ else:
     _database = dict(env.db_url_config(DATABASE_URL))
 _database["CONN_MAX_AGE"] = 0
 _database.setdefault("OPTIONS", {})
-if not TESTING:
+DB_POOL_MAX = env.int("DB_POOL_MAX", default=10)  # connections per process; 0 for none kept
+if DB_POOL_MAX and not TESTING:
     # A pool, not CONN_MAX_AGE: under ASGI a kept connection leaks with its thread.
-    _database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": env.int("DB_POOL_MAX", default=10), "timeout": 10}
+    _database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": DB_POOL_MAX, "timeout": 10}
 DATABASES = {"default": _database}
 
 
@@ -239,6 +240,7 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Router One <no-reply
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
 LOCALE_PATHS = [BASE_DIR / "routerone" / "locale"]
+FORMAT_MODULE_PATH = "routerone.formats"
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"

@@ -56,6 +56,13 @@ import django  # noqa: E402  # the settings need the servers above
 django.setup()  # now, so that test modules can import tables at their top
 
 
+def pytest_configure() -> None:
+    """Quick passwords. The hash says how often it was repeated, so a server beside the tests can check them too."""
+    from django.conf import settings
+
+    settings.PASSWORD_HASHERS = ["tests.quick_passwords.QuickHasher"]  # type: ignore[attr-defined]
+
+
 @pytest.fixture(scope="session")
 def redis_url() -> str:
     """The run's Valkey, empty at the start of each test that uses it."""
@@ -102,4 +109,9 @@ def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> It
                 cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_not_emptied")
     yield
     with django_db_blocker.unblock():
+        with connection.cursor() as cursor:  # whatever a killed process or a browser's thread has left open
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
         teardown_databases(made, verbosity=0)

@@ -96,6 +96,7 @@ def ask(up: Running) -> str:
 
 def test_one_command_leads_to_an_answer_and_leaves_nothing_behind(up: Running) -> None:
     up.until("Ctrl-C stops")
+    key = up.printed("API key")
     assert "Hello" in ask(up)
     children = up.children()
     assert set(children) == {"postgres", "valkey", "web", "beat", "sandbox", "worker"}
@@ -104,6 +105,15 @@ def test_one_command_leads_to_an_answer_and_leaves_nothing_behind(up: Running) -
     assert second.wait(PATIENCE_S) == 1
     assert f"already runs from this folder (process {up.process.pid})" in up.output_file.with_name("second").read_text()
 
+    up.process.kill()  # as hard as it gets: the kernel tells the children
+    up.process.wait()
+    assert wait_until(lambda: not any(map(is_alive, children.values())), None, timeout_s=60), children
+
+    up.output_file.unlink()
+    up.process = up.launch(up.output_file)
+    up.until("Ctrl-C stops")
+    assert up.printed("API key") == key  # the data was kept
+    children = up.children()
     os.kill(children["web"], signal.SIGKILL)
     up.until("web was ended by SIGKILL; starting it again")
     assert "Hello" in ask(up)  # the connection waits for the new process
@@ -113,12 +123,3 @@ def test_one_command_leads_to_an_answer_and_leaves_nothing_behind(up: Running) -
     stopped = re.findall(r"^stopped (\S+)", up.output(), re.MULTILINE)
     assert stopped == ["beat", "web", "worker", "sandbox", "Valkey", "PostgreSQL"]
     assert not any(map(is_alive, children.values()))
-
-
-def test_kill_9_of_the_supervisor_leaves_no_orphans(up: Running) -> None:
-    up.until("Ctrl-C stops")
-    children = up.children()
-    assert len(children) == 6
-    up.process.kill()
-    up.process.wait()
-    assert wait_until(lambda: not any(map(is_alive, children.values())), None, timeout_s=60), children

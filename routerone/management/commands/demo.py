@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import transaction
+from django.utils.translation import gettext_noop
 
 from accounts.keys import create_key
 from accounts.models import ApiKey, Organization, Project, User
@@ -54,7 +55,7 @@ def _project(owner: User) -> Project:
 
 def _give_credit(organization: Organization) -> None:
     key = f"demo:{organization.pk}"
-    grant_credit(organization, CREDIT_NANOS, reason="Demo credit", idempotency_key=key)
+    grant_credit(organization, CREDIT_NANOS, reason=gettext_noop("Demo credit"), idempotency_key=key)
 
 
 def _key(project: Project, known: str) -> str:

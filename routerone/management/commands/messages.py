@@ -11,8 +11,15 @@ from babel.messages import mofile, pofile
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
+from django.core.management.commands import makemessages
 
 CATALOGUE = Path("routerone/locale/zh_Hans/LC_MESSAGES/django.po")
+
+
+class Collector(makemessages.Command):
+    """Knows the short names too under which our modules import the functions."""
+
+    xgettext_options = [*makemessages.Command.xgettext_options, "--keyword=_lazy"]
 
 
 class Command(BaseCommand):
@@ -26,7 +33,7 @@ class Command(BaseCommand):
         path = Path(settings.BASE_DIR) / CATALOGUE
         if not options["compile"]:
             call_command(
-                "makemessages",
+                Collector(),
                 locale=["zh_Hans"],
                 extensions=["html", "txt", "py"],
                 ignore_patterns=[".*", "tests/*", "bench/*", "staticfiles/*"],
