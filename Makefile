@@ -12,7 +12,7 @@ DEPLOY_ENV = DB_POOL_MAX=0 DATABASE_URL=postgres://check@127.0.0.1:9/check REDIS
 	SECRET_KEY=0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ API_KEY_PEPPER=check-check-check-check \
 	CREDENTIAL_KEYS=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE= PUBLIC_URL=https://router.example ALLOWED_HOSTS=router.example
 
-.PHONY: help up test reset check lint types imports migrations-check deploy-check fmt test-one bench lock install chromium
+.PHONY: help up test reset check lint types imports migrations-check deploy-check fmt messages test-one bench lock install chromium
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | \
@@ -52,6 +52,9 @@ deploy-check: install ## Django's own checks with production settings
 fmt: install ## format and sort imports
 	@$(BIN)/python -m ruff check --fix-only --quiet .
 	@$(BIN)/python -m ruff format .
+
+messages: install ## collect the texts of all pages and compile the Chinese catalogue (needs GNU gettext)
+	@$(BIN)/python manage.py messages
 
 bench: install ## measure the gateway's overhead
 	@$(BIN)/python -m bench $(ARGS)

@@ -17,29 +17,13 @@ class Snippet:
 
 
 def snippets(raw_key: str) -> tuple[Snippet, ...]:
+    """Only for endpoints that are open: Claude Code and Codex need ones that are not."""
     url = str(settings.PUBLIC_URL)
     model = SANDBOX_MODEL if settings.SANDBOX_ENABLED else SAMPLE_MODEL
     return (
-        Snippet("Claude Code", f"export ANTHROPIC_BASE_URL={url}\nexport ANTHROPIC_AUTH_TOKEN={raw_key}\nclaude"),
-        Snippet("Codex", _codex(url, raw_key)),
         Snippet("Python", _python(url, raw_key, model)),
         Snippet("curl", _curl(url, raw_key, model)),
     )
-
-
-def _codex(url: str, raw_key: str) -> str:
-    # Codex ignores OPENAI_BASE_URL, and speaks the Responses dialect only.
-    return f"""# ~/.codex/config.toml
-model_provider = "routerone"
-
-[model_providers.routerone]
-name = "Router One"
-base_url = "{url}/v1"
-env_key = "ROUTERONE_API_KEY"
-wire_api = "responses"
-
-# in the shell
-export ROUTERONE_API_KEY={raw_key}"""
 
 
 def _python(url: str, raw_key: str, model: str) -> str:

@@ -81,8 +81,8 @@ def _best_per_author(known: Iterable[Listing]) -> list[Listing]:
     return sorted(sandbox, key=lambda one: (one.model.slug != FALLBACK_MODEL, one.model.slug))
 
 
-def _quality(one: Listing) -> Decimal:
-    return one.model.quality_index or Decimal(0)
+def _quality(one: Listing) -> float:
+    return float(one.model.quality_index or 0)
 
 
 def _row(one: Listing) -> Row:

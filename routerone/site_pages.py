@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import structlog
 from django.conf import settings
 from django.core.cache import cache
@@ -47,11 +49,11 @@ def docs(request: HttpRequest) -> HttpResponse:
 def _highlights() -> Highlights | None:
     """None while the database is away: these pages say less then, but they stand."""
     try:
-        found: Highlights = cache.get_or_set("site-highlights", lambda: highlights(timezone.now()), _KEPT_S)
+        found = cache.get_or_set("site-highlights", lambda: highlights(timezone.now()), _KEPT_S)
     except DatabaseError as error:
         log.warning("highlights_unreadable", error_class=type(error).__name__)
         return None
-    return found
+    return cast(Highlights, found)
 
 
 @require_safe
