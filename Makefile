@@ -60,7 +60,7 @@ bench: install ## measure the gateway's overhead
 	@$(BIN)/python -m bench $(ARGS)
 
 lock: install ## choose new versions of everything: rewrites requirements.lock
-	@$(BIN)/python -m uv pip compile -q --universal --generate-hashes --no-header --no-emit-find-links --no-emit-index-url \
+	@$(BIN)/python -m uv pip compile -q --universal --generate-hashes --no-header \
 		--no-annotate --python-version 3.11 --extra dev --upgrade pyproject.toml -o requirements.lock
 	@! grep -n '://' requirements.lock
 
