@@ -37,7 +37,6 @@ def read_config() -> GatewayConfig:
         public_url=settings.PUBLIC_URL,
         max_body_bytes=settings.MAX_BODY_BYTES,
         max_request_s=settings.MAX_REQUEST_S,
-        drain_s=settings.DRAIN_S,
         markup=Decimal(settings.MARKUP),
         default_requests_per_minute=settings.DEFAULT_REQUESTS_PER_MINUTE,
         processes=settings.GATEWAY_PROCESSES,

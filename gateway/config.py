@@ -13,7 +13,6 @@ class GatewayConfig:
     public_url: str
     max_body_bytes: int
     max_request_s: float
-    drain_s: float
     markup: Decimal
     default_requests_per_minute: int
     processes: int = 1  # gateway processes that share a limit while Redis is away

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 from gateway.attempts import Opened
 from gateway.config import GatewayConfig
@@ -52,12 +53,13 @@ class Relay:
         self._config = config
         self._encoder = encoder
         self._terminal: list[bytes] = []
-        self._left_at: float | None = None
+        self._left = asyncio.ensure_future(request.left.wait())
+        self._left_at = 0.0
 
     async def stream(self, opened: Opened) -> bytes:
         """Send everything but the last bytes, which are returned: they go out once the end is in the journal.
 
-        Raises StreamBroken, or CancelledError when the client left and the provider is to be stopped.
+        Raises StreamBroken, also when the client left and the provider was stopped.
         """
         delivery = self._exchange.delivery
         try:
@@ -70,6 +72,7 @@ class Relay:
             if not opened.decoder or not opened.decoder.complete:
                 raise StreamBroken(failed.failure if isinstance(failed, TransportFailure) else "malformed") from None
         finally:
+            self._left.cancel()
             await opened.response.close()
         if not opened.decoder.complete:
             raise StreamBroken("cut")
@@ -79,7 +82,8 @@ class Relay:
     async def _pump(self, opened: Opened, chunks: AsyncIterator[bytes]) -> None:
         decoder = opened.decoder
         assert decoder is not None
-        async for chunk in self._bounded(opened, chunks):
+        iterator = aiter(chunks)
+        while (chunk := await self._next(opened, iterator)) is not None:
             for passed in decoder.feed(chunk):
                 await self._pass(opened, passed)
             if self._terminal:
@@ -87,46 +91,45 @@ class Relay:
         for passed in decoder.end():
             await self._pass(opened, passed)
 
-    async def _bounded(self, opened: Opened, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Chunks until the end, a stall, the total deadline, or the client's leave has run out."""
-        iterator = aiter(chunks)
-        while True:
-            limit = min(self._config.stall_timeout_s, self._config.max_request_s - self._exchange.elapsed_s())
-            if self._request.left.is_set():
-                if self._left_at is None:
-                    self._left_at = time.monotonic()
-                self._exchange.client_left = True
-                if opened.deployment.on_client_leave == "stop":
-                    return
-                limit = min(limit, self._left_at + self._config.read_on_s - time.monotonic())
-            if limit <= 0:
-                return
-            waited = time.perf_counter()
-            try:
-                chunk = await self._next(iterator, limit)
-            except StopAsyncIteration:
-                return
-            finally:
-                self._exchange.upstream_s += time.perf_counter() - waited
-            yield chunk
+    async def _next(self, opened: Opened, iterator: AsyncIterator[bytes]) -> bytes | None:
+        """The next chunk, with keep-alives meanwhile; None at the end, at the deadline, or when a leave has run out.
 
-    async def _next(self, iterator: AsyncIterator[bytes], limit: float) -> bytes:
-        """The next chunk; keep-alives meanwhile. A client that leaves in a silence is noticed at the next beat."""
-        pending: asyncio.Future[bytes] = asyncio.ensure_future(_anext(iterator))
-        silent = 0.0
+        Raises TransportFailure when the provider is silent for too long.
+        """
+        began = time.perf_counter()
+        pending: asyncio.Future[bytes | None] = asyncio.ensure_future(_anext(iterator))
         try:
-            while True:
-                beat = min(self._config.keep_alive_s, 1.0 if self._request.left.is_set() else limit - silent)
-                done, _ = await asyncio.wait({pending}, timeout=max(beat, 0.001))
-                if done:
-                    return pending.result()
-                silent += beat
-                if silent >= limit or self._request.left.is_set():
-                    raise TransportFailure("stalled")
-                await self._request.write(self._encoder.keep_alive())
+            while not pending.done():
+                self._notice_leave()
+                silent = time.perf_counter() - began
+                patience = self._patience_s(opened, silent)
+                if patience <= 0:
+                    if not self._exchange.client_left and silent >= self._config.stall_timeout_s:
+                        raise TransportFailure("stalled")
+                    return None
+                watched: set[asyncio.Future[Any]] = {pending} if self._exchange.client_left else {pending, self._left}
+                beat = min(patience, self._config.keep_alive_s)
+                done, _ = await asyncio.wait(watched, timeout=beat, return_when=asyncio.FIRST_COMPLETED)
+                if not done:
+                    await self._request.write(self._encoder.keep_alive())
+            return pending.result()
         finally:
-            if not pending.done():
-                pending.cancel()
+            pending.cancel()
+            self._exchange.upstream_s += time.perf_counter() - began
+
+    def _notice_leave(self) -> None:
+        if self._left.done() and not self._exchange.client_left:
+            self._exchange.client_left = True
+            self._left_at = time.perf_counter()
+
+    def _patience_s(self, opened: Opened, silent_s: float) -> float:
+        """How much longer the provider's next chunk is worth waiting for."""
+        limit = min(self._config.stall_timeout_s - silent_s, self._config.max_request_s - self._exchange.elapsed_s())
+        if not self._exchange.client_left:
+            return limit
+        if opened.deployment.on_client_leave == "stop":
+            return 0.0
+        return min(limit, self._left_at + self._config.read_on_s - time.perf_counter())
 
     async def _pass(self, opened: Opened, passed: Passed) -> None:
         terminal = False
@@ -161,8 +164,8 @@ class Relay:
             self._exchange.first_token_s = self._exchange.elapsed_s()
 
 
-async def _anext(iterator: AsyncIterator[bytes]) -> bytes:
-    return await anext(iterator)
+async def _anext(iterator: AsyncIterator[bytes]) -> bytes | None:
+    return await anext(iterator, None)
 
 
 async def wait_alive(

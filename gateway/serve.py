@@ -13,7 +13,7 @@ from gateway import admission, answers, funding, settlement
 from gateway.attempts import Attempts, Opened
 from gateway.config import GatewayConfig
 from gateway.errors import GatewayError, NotAvailable, NotFound, ServerTrouble
-from gateway.exchange import Exchange
+from gateway.exchange import Delivery, Exchange
 from gateway.journal import Journal
 from gateway.limits import RateLimiter
 from gateway.protocol.dialects import CODECS
@@ -69,6 +69,7 @@ async def serve(request: ClientRequest, endpoint: str, services: Services) -> No
             await _fail(request, exchange, broken.problem)
     except Exception as error:
         log.exception("request_crashed", error_class=type(error).__name__)
+        exchange.delivery = Delivery()  # our own fault is never charged, whatever was delivered
         await _fail(request, exchange, ServerTrouble("Something went wrong on our side. You were not charged.").problem)
     finally:
         # A task of its own: the server may cut off what is awaited after the client has gone.
@@ -194,7 +195,6 @@ async def _fail(request: ClientRequest, exchange: Exchange, problem: Problem) ->
     exchange.status = problem.status
     exchange.error_code = problem.code or problem.kind
     if not request.started:
-        # The hold is closed and the log row down before the caller can ask about either.
         body = CODECS[exchange.endpoint].encode_problem(problem, exchange.request_id)
         await request.answer(problem.status, body, answers.problem_headers(exchange, problem))
     elif not request.left.is_set():

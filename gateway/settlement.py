@@ -164,11 +164,11 @@ async def finish(exchange: Exchange, journal: Journal, config: GatewayConfig) ->
     """Put the end of this exchange down, once. Returns when it is in the journal."""
     if exchange.finished:
         return
-    exchange.finished = True
     priced = charge_of(exchange, config)
     event = priced[0] if priced else None
     exchange.charge_nanos = event.charge_nanos if event else 0
     record = record_of(exchange, event)
+    exchange.finished = True  # only now: what raises above may be called again, and nothing above waits
     if record is None:
         return
     metrics.observe_request(record, exchange.attempts)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -289,8 +287,3 @@ UNFOLD = {
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOGGING_CONFIG = "observability.logging.configure"
 LOGGING: dict[str, Any] = {"level": LOG_LEVEL, "json": env.bool("LOG_JSON", default=not sys.stderr.isatty())}
-
-
-def derive_key(purpose: str) -> bytes:
-    """32 bytes for one purpose, from the secret key. Changing SECRET_KEY changes all of them."""
-    return hashlib.blake2b(purpose.encode(), key=base64.b64encode(SECRET_KEY.encode())[:64], digest_size=32).digest()

@@ -120,6 +120,23 @@ def test_a_client_that_leaves_pays_for_what_was_generated(stack: Stack) -> None:
     assert row == ("client_left", 499, "left", "estimated")
 
 
+def test_a_client_that_leaves_in_a_silence_is_noticed_at_once(stack: Stack) -> None:
+    customer = stack.customer()
+    with httpx2.stream(
+        "POST",
+        f"{stack.url}/v1/chat/completions",
+        headers={"authorization": f"Bearer {customer.key}"},
+        json={"model": "sandbox/stall", "messages": BODY["messages"], "stream": True},
+        timeout=30,
+    ) as answer:
+        next(line for line in answer.iter_lines() if '"content"' in line)
+    stack.until(lambda: stack.wallet(customer)[1] == 0, timeout_s=8)  # well before the next keep-alive
+    (row,) = stack.rows(
+        "SELECT outcome, status, policy FROM observability_requestlog WHERE api_key_id = %s", customer.api_key_id
+    )
+    assert row == ("client_left", 499, "left")
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_leaves_before_content_pays_its_input(stack: Stack, stream: bool) -> None:
     customer = stack.customer()
