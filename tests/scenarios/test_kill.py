@@ -4,25 +4,43 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import dataclass
 
 import httpx2
 
 from tests.scenarios.conftest import Customer, Stack
 from tests.scenarios.processes import Process
 
-BODY = {"model": "sandbox/echo", "messages": [{"role": "user", "content": "count with me"}], "stream": True}
+# Every third request is a slow one: three seconds of silence, then one word every 100 ms for some seconds more.
+# So the kill meets requests in all their states, however fast the machine is.
+LONG_TEXT = " ".join("count" for _ in range(100))
 
 
-async def _request(client: httpx2.AsyncClient, url: str, customer: Customer) -> tuple[str, str]:
-    """How it went, and its id: complete (the terminal event arrived), broken, or refused."""
+@dataclass
+class _Progress:
+    done: int = 0
+    slow_begun: int = 0
+
+
+async def _request(
+    client: httpx2.AsyncClient, url: str, customer: Customer, slow: bool, progress: _Progress
+) -> tuple[str, str]:
+    """How it went, and its id: complete (the terminal event arrived) or broken."""
     request_id = ""
+    body = {
+        "model": "sandbox/slow" if slow else "sandbox/echo",
+        "messages": [{"role": "user", "content": LONG_TEXT if slow else "count with me"}],
+        "stream": True,
+    }
     try:
         async with client.stream(
-            "POST", f"{url}/v1/chat/completions", headers={"authorization": f"Bearer {customer.key}"}, json=BODY
+            "POST", f"{url}/v1/chat/completions", headers={"authorization": f"Bearer {customer.key}"}, json=body
         ) as answer:
             request_id = answer.headers.get("x-request-id", "")
+            progress.slow_begun += slow
             async for line in answer.aiter_lines():
                 if line == "data: [DONE]":
+                    progress.done += 1
                     return "complete", request_id
     except httpx2.TransportError:
         pass
@@ -32,8 +50,11 @@ async def _request(client: httpx2.AsyncClient, url: str, customer: Customer) -> 
 async def _storm(victims: list[Process], url: str, customer: Customer) -> list[tuple[str, str]]:
     limits = httpx2.Limits(max_connections=250)
     async with httpx2.AsyncClient(timeout=60, limits=limits) as client:
-        running = [asyncio.create_task(_request(client, url, customer)) for _ in range(200)]
-        while sum(task.done() for task in running) < 40:
+        progress = _Progress()
+        running = [
+            asyncio.create_task(_request(client, url, customer, number % 3 == 0, progress)) for number in range(200)
+        ]
+        while progress.done < 40 or not progress.slow_begun:
             await asyncio.sleep(0.02)
         for victim in victims:
             victim.kill()
