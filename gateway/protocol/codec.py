@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from gateway.protocol.conversation import NOTHING, Conversation, JsonObject
 from gateway.protocol.problem import Problem, UpstreamFailure
+from gateway.protocol.quirks.quirks import STANDARD, Quirks
 from gateway.protocol.reply import Reply, StreamEvent
 
 # One event can hold a whole instruction text or an image; beyond this the stream counts as broken.
@@ -15,8 +16,19 @@ MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """What the path of a request says of it, in dialects whose body does not (Gemini). None: the body says it."""
+
+    model: str | None = None
+    stream: bool | None = None
+
+
+NO_TARGET = Target()
+
+
+@dataclass(frozen=True, slots=True)
 class EncodedRequest:
-    """A request for an upstream. ``path`` is relative to a base URL that ends in /v1.
+    """A request for an upstream. ``path`` is relative to the base URL of the dialect and may hold a query.
 
     ``headers`` are those the dialect needs beside content type and credentials; ``dropped`` names fields of the
     caller's request that this dialect cannot carry, in the caller's words.
@@ -34,6 +46,8 @@ class ReplyContext:
 
     ``created`` is in Unix seconds; ``model`` is the public id; ``extra_usage`` is added to the usage object as it is;
     ``input_tokens`` is an estimate for dialects that must report input before the upstream has.
+    ``conversation`` is the caller's request: names of its tools get their own form back (namespaces, custom tools),
+    and some dialects repeat it in their answer.
     """
 
     response_id: str
@@ -42,6 +56,7 @@ class ReplyContext:
     include_usage: bool = True
     extra_usage: Mapping[str, Any] = field(default_factory=dict)
     input_tokens: int = 0
+    conversation: Conversation | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +103,17 @@ class Codec(Protocol):
     @property
     def dialect(self) -> str: ...
 
-    def decode_request(self, body: bytes) -> Conversation: ...
+    def decode_request(self, body: bytes, target: Target = NO_TARGET) -> Conversation: ...
 
     def encode_request(
-        self, conversation: Conversation, *, upstream_model: str, max_output_tokens: int | None
+        self,
+        conversation: Conversation,
+        *,
+        upstream_model: str,
+        max_output_tokens: int | None,
+        quirks: Quirks = STANDARD,
     ) -> EncodedRequest:
-        """``max_output_tokens`` is the limit to send; None keeps the conversation's own."""
+        """``max_output_tokens`` is the limit to send; None keeps the conversation's own. ``quirks`` are the host's."""
 
     def splice_request(
         self,
@@ -103,18 +123,18 @@ class Codec(Protocol):
         max_output_tokens: int | None,
         client_headers: Mapping[str, str] = NOTHING,
         parsed: JsonObject = NOTHING,
+        target: Target = NO_TARGET,
+        quirks: Quirks = STANDARD,
     ) -> EncodedRequest:
-        """The same request for an upstream of this dialect: only the model, the wish for stream usage and a lowered
-        output limit change. ``client_headers`` (lower-case names) are filtered to those the dialect passes on;
-        ``parsed`` saves the parsing (``Conversation.source``)."""
+        """The same request for an upstream of this dialect: only the model, our own fields (``ROUTER_FIELDS``, sealed
+        signatures), the wish for stream usage, a lowered output limit and what the host is known to refuse change.
+        ``client_headers`` (lower-case names) are filtered to those the dialect passes on; ``parsed`` saves the
+        parsing (``Conversation.source``)."""
 
     def decode_reply(self, body: bytes) -> Reply:
         """A 200 body. Raises ProtocolError of kind upstream when it is not a reply of this dialect."""
 
     def encode_reply(self, reply: Reply, context: ReplyContext) -> bytes: ...
-
-    def splice_reply(self, body: bytes, context: ReplyContext) -> bytes:
-        """The upstream's body with our model name (and extra usage) in it."""
 
     def stream_decoder(self, *, include_usage: bool = True, max_event_bytes: int = MAX_EVENT_BYTES) -> StreamDecoder:
         """``include_usage``: whether a caller of the same dialect asked to see usage in the stream."""

@@ -18,14 +18,30 @@ JsonObject = Mapping[str, Any]
 NOTHING: JsonObject = {}
 
 
+# Our own top-level request fields: read by the router, never sent to a provider.
+ROUTER_FIELDS = frozenset(("models", "provider", "route", "router"))
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """What a piece of text rests on. ``start`` and ``end`` count characters of the text that it belongs to."""
+
+    url: str = ""
+    title: str = ""
+    cited_text: str = ""
+    start: int | None = None
+    end: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     text: str
     # Lifetime of a prompt-cache breakpoint after this part: "5m", "1h", or None for no breakpoint.
     cache: str | None = None
-    # Fields of the wire part that have no canonical name (citations, annotations), by the dialect in ``origin``.
+    # Fields of the wire part that have no canonical name, by the dialect in ``origin``.
     extras: JsonObject = field(default_factory=dict)
     origin: str = ""
+    citations: tuple[Citation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +83,8 @@ class Reasoning:
     """Thinking of an earlier or of this answer.
 
     ``signature`` and ``redacted`` only mean something to the dialect in ``origin`` and must come back unchanged.
+    A signature without text belongs to the part after it (Gemini signs tool calls), or to the end of the answer.
+    ``id`` is the item id that OpenAI keeps with its encrypted reasoning.
     ``details`` keeps a wire form that has no canonical one (OpenRouter's ``reasoning_details``).
     """
 
@@ -75,6 +93,7 @@ class Reasoning:
     redacted: str | None = None
     origin: str = ""
     details: tuple[Any, ...] = ()
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +103,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """``arguments`` is the text that the model wrote; it need not be JSON."""
+    """``arguments`` is the text that the model wrote; it need not be JSON, and for a ``custom`` tool it never is."""
 
     id: str
     name: str
@@ -92,6 +111,8 @@ class ToolCall:
     cache: str | None = None
     extras: JsonObject = field(default_factory=dict)
     origin: str = ""
+    custom: bool = False
+    namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +144,20 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class CustomFormat:
+    """What the free text of a custom tool must look like: anything ("text"), or a grammar ("lark", "regex")."""
+
+    syntax: str = "text"
+    definition: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Tool:
-    """A function that the caller runs. ``parameters`` is its JSON schema, None when the caller gave none."""
+    """A tool that the caller runs. ``parameters`` is its JSON schema, None when the caller gave none.
+
+    ``custom`` is set for a tool that takes free text instead. ``namespace`` groups tools (OpenAI Responses).
+    ``deferred`` tools are placeholders that the model shall find by a search of its provider's own.
+    """
 
     name: str
     description: str | None = None
@@ -133,6 +166,9 @@ class Tool:
     cache: str | None = None
     extras: JsonObject = field(default_factory=dict)
     origin: str = ""
+    custom: CustomFormat | None = None
+    namespace: str = ""
+    deferred: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +182,11 @@ class ForeignTool:
 
 @dataclass(frozen=True, slots=True)
 class ToolChoice:
+    """``allowed`` narrows the tools that may be called; empty for all of them."""
+
     mode: Literal["auto", "none", "required", "named"]
     name: str | None = None
+    allowed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +237,13 @@ class Conversation:
     include_usage: bool = False
     user: str | None = None
     metadata: JsonObject = field(default_factory=dict)
+    # Conversations with the same key share a prompt cache.
+    cache_key: str | None = None
+    service_tier: str | None = None
+    # How long answers shall be: low, medium, high.
+    verbosity: str | None = None
+    # The fields of ROUTER_FIELDS that the caller sent.
+    routing: JsonObject = field(default_factory=dict)
     # Top-level fields without a canonical name, by name, in the wire form of ``dialect``.
     extras: JsonObject = field(default_factory=dict)
     dialect: str = ""

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from billing.pricing.usage import TokenUsage
-from gateway.protocol.conversation import Part
+from gateway.protocol.conversation import Citation, Part
 from gateway.protocol.problem import Problem, UpstreamFailure
 
 
@@ -68,6 +68,15 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class CitationDelta:
+    """A source of the text so far."""
+
+    citation: Citation
+    choice: int = 0
+    is_content: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
 class ReasoningDelta:
     text: str
     choice: int = 0
@@ -76,12 +85,16 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class SignatureDelta:
-    """Ends a piece of reasoning: its signature, or the whole of a redacted piece. Only ``origin`` can read it."""
+    """Ends a piece of reasoning: its signature, or the whole of a redacted piece. Only ``origin`` can read it.
+
+    Without reasoning before it, a signature belongs to the part after it, as in ``conversation.Reasoning``.
+    """
 
     signature: str | None = None
     redacted: str | None = None
     origin: str = ""
     choice: int = 0
+    id: str = ""
     is_content: ClassVar[bool] = True
 
 
@@ -101,6 +114,8 @@ class ToolCallDelta:
     name: str | None = None
     arguments: str = ""
     choice: int = 0
+    custom: bool = False
+    namespace: str = ""
     is_content: ClassVar[bool] = True
 
 
@@ -146,6 +161,7 @@ class Done:
 StreamEvent = (
     Started
     | TextDelta
+    | CitationDelta
     | ReasoningDelta
     | SignatureDelta
     | RefusalDelta

@@ -11,21 +11,35 @@ from gateway.protocol.anthropic_messages import reply as replies
 from gateway.protocol.anthropic_messages.blocks import DIALECT
 from gateway.protocol.anthropic_messages.stream_decoder import MessagesStreamDecoder
 from gateway.protocol.anthropic_messages.stream_encoder import MessagesStreamEncoder
-from gateway.protocol.codec import MAX_EVENT_BYTES, EncodedRequest, ReplyContext, StreamDecoder, StreamEncoder
+from gateway.protocol.codec import (
+    MAX_EVENT_BYTES,
+    NO_TARGET,
+    EncodedRequest,
+    ReplyContext,
+    StreamDecoder,
+    StreamEncoder,
+    Target,
+)
 from gateway.protocol.conversation import NOTHING, Conversation, JsonObject
 from gateway.protocol.json_text import load_request
 from gateway.protocol.problem import Problem, UpstreamFailure
+from gateway.protocol.quirks.quirks import STANDARD, Quirks
 from gateway.protocol.reply import Reply
 
 
 class AnthropicMessages:
     dialect = DIALECT
 
-    def decode_request(self, body: bytes) -> Conversation:
+    def decode_request(self, body: bytes, target: Target = NO_TARGET) -> Conversation:
         return request.decode_request(body)
 
     def encode_request(
-        self, conversation: Conversation, *, upstream_model: str, max_output_tokens: int | None
+        self,
+        conversation: Conversation,
+        *,
+        upstream_model: str,
+        max_output_tokens: int | None,
+        quirks: Quirks = STANDARD,
     ) -> EncodedRequest:
         return encode.encode_request(conversation, upstream_model=upstream_model, max_output_tokens=max_output_tokens)
 
@@ -37,6 +51,8 @@ class AnthropicMessages:
         max_output_tokens: int | None,
         client_headers: Mapping[str, str] = NOTHING,
         parsed: JsonObject = NOTHING,
+        target: Target = NO_TARGET,
+        quirks: Quirks = STANDARD,
     ) -> EncodedRequest:
         return request.splice_request(
             parsed or load_request(body),
@@ -50,9 +66,6 @@ class AnthropicMessages:
 
     def encode_reply(self, reply: Reply, context: ReplyContext) -> bytes:
         return replies.encode_reply(reply, context)
-
-    def splice_reply(self, body: bytes, context: ReplyContext) -> bytes:
-        return replies.splice_reply(body, context)
 
     def stream_decoder(self, *, include_usage: bool = True, max_event_bytes: int = MAX_EVENT_BYTES) -> StreamDecoder:
         return MessagesStreamDecoder(max_event_bytes=max_event_bytes)

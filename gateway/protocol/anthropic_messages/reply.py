@@ -118,11 +118,3 @@ def _encode_block(part: Part, order: int, context: ReplyContext) -> dict[str, An
 def made_up_id(context: ReplyContext, order: int) -> str:
     """An id for a call whose provider gave none: the caller needs one to answer it."""
     return f"toolu_{plain_id(context.response_id)}_{order}"
-
-
-def splice_reply(body: bytes, context: ReplyContext) -> bytes:
-    source = load_reply(body)
-    source["model"] = context.model
-    if context.extra_usage and isinstance(source.get("usage"), dict):
-        source["usage"] = {**source["usage"], **context.extra_usage}
-    return dump(source)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.protocol import failures
-from gateway.protocol.codec import MAX_EVENT_BYTES, EncodedRequest, ReplyContext, StreamDecoder, StreamEncoder
+from gateway.protocol.codec import (
+    MAX_EVENT_BYTES,
+    NO_TARGET,
+    EncodedRequest,
+    ReplyContext,
+    StreamDecoder,
+    StreamEncoder,
+    Target,
+)
 from gateway.protocol.conversation import NOTHING, Conversation, JsonObject
 from gateway.protocol.json_text import load_request
 from gateway.protocol.openai_chat import encode, request
@@ -15,17 +23,23 @@ from gateway.protocol.openai_chat.messages import DIALECT
 from gateway.protocol.openai_chat.stream_decoder import ChatStreamDecoder
 from gateway.protocol.openai_chat.stream_encoder import ChatStreamEncoder
 from gateway.protocol.problem import Problem, UpstreamFailure
+from gateway.protocol.quirks.quirks import STANDARD, Quirks
 from gateway.protocol.reply import Reply
 
 
 class OpenAIChat:
     dialect = DIALECT
 
-    def decode_request(self, body: bytes) -> Conversation:
+    def decode_request(self, body: bytes, target: Target = NO_TARGET) -> Conversation:
         return request.decode_request(body)
 
     def encode_request(
-        self, conversation: Conversation, *, upstream_model: str, max_output_tokens: int | None
+        self,
+        conversation: Conversation,
+        *,
+        upstream_model: str,
+        max_output_tokens: int | None,
+        quirks: Quirks = STANDARD,
     ) -> EncodedRequest:
         return encode.encode_request(conversation, upstream_model=upstream_model, max_output_tokens=max_output_tokens)
 
@@ -37,6 +51,8 @@ class OpenAIChat:
         max_output_tokens: int | None,
         client_headers: Mapping[str, str] = NOTHING,
         parsed: JsonObject = NOTHING,
+        target: Target = NO_TARGET,
+        quirks: Quirks = STANDARD,
     ) -> EncodedRequest:
         return request.splice_request(
             parsed or load_request(body), upstream_model=upstream_model, max_output_tokens=max_output_tokens
@@ -47,9 +63,6 @@ class OpenAIChat:
 
     def encode_reply(self, reply: Reply, context: ReplyContext) -> bytes:
         return replies.encode_reply(reply, context)
-
-    def splice_reply(self, body: bytes, context: ReplyContext) -> bytes:
-        return replies.splice_reply(body, context)
 
     def stream_decoder(self, *, include_usage: bool = True, max_event_bytes: int = MAX_EVENT_BYTES) -> StreamDecoder:
         return ChatStreamDecoder(include_usage=include_usage, max_event_bytes=max_event_bytes)
