@@ -13,6 +13,7 @@ class Dialect(models.TextChoices):
     OPENAI_RESPONSES = "openai_responses", "OpenAI Responses"
     ANTHROPIC_MESSAGES = "anthropic_messages", "Anthropic Messages"
     GEMINI_GENERATE = "gemini_generate", "Gemini generateContent"
+    OPENAI_EMBEDDINGS = "openai_embeddings", "OpenAI Embeddings"
 
 
 class Provider(models.Model):

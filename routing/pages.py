@@ -79,18 +79,25 @@ def _detail(listing: Listing) -> dict[str, Any]:
         "cache_saving_percent": saving,
         "units_per_usd": best.units_per_usd if best and best.currency != "USD" else None,
         "has_conditions": any(offer.conditions for offer in listing.offers if not offer.retired),
-        "snippets": _snippets(listing.model.slug),
+        "snippets": _snippets(listing.model),
     }
 
 
-def _snippets(slug: str) -> list[tuple[str, str]]:
+def _snippets(model: Model) -> list[tuple[str, str]]:
     """Name and text of each example; the key stays a variable that the reader sets."""
-    body = json.dumps({"model": slug, "messages": [{"role": "user", "content": "Hello"}]}, ensure_ascii=False)
+    embeds = "embedding" in model.output_modalities
+    name, value = ("input", "Hello") if embeds else ("messages", [{"role": "user", "content": "Hello"}])
+    path, call, shown = (
+        ("embeddings", "embeddings", "answer.data[0].embedding")
+        if embeds
+        else ("chat/completions", "chat.completions", "answer.choices[0].message.content")
+    )
+    body = json.dumps({"model": model.slug, name: value}, ensure_ascii=False)
     url = settings.PUBLIC_URL
     return [
         (
             "curl",
-            f"curl {url}/v1/chat/completions \\\n"
+            f"curl {url}/v1/{path} \\\n"
             '  -H "Authorization: Bearer $ROUTER_ONE_KEY" \\\n'
             '  -H "Content-Type: application/json" \\\n'
             f"  -d '{body}'",
@@ -99,9 +106,9 @@ def _snippets(slug: str) -> list[tuple[str, str]]:
             "Python",
             "import os\nfrom openai import OpenAI\n\n"
             f'client = OpenAI(base_url="{url}/v1", api_key=os.environ["ROUTER_ONE_KEY"])\n'
-            "answer = client.chat.completions.create(\n"
-            f'    model="{slug}",\n'
-            '    messages=[{"role": "user", "content": "Hello"}],\n'
-            ")\nprint(answer.choices[0].message.content)",
+            f"answer = client.{call}.create(\n"
+            f'    model="{model.slug}",\n'
+            f"    {name}={json.dumps(value)},\n"
+            f")\nprint({shown})",
         ),
     ]

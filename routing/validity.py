@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-DIALECTS = ("openai_chat", "openai_responses", "anthropic_messages", "gemini_generate")
+DIALECTS = ("openai_chat", "openai_responses", "anthropic_messages", "gemini_generate", "openai_embeddings")
 TIERS = ("standard", "batch", "flex", "priority", "fast")
 RATES = frozenset(
     [

@@ -11,6 +11,7 @@ from gateway.sandbox.question import Question, Tool
 from gateway.sandbox.samples import sample
 from gateway.sandbox.script import Script
 from gateway.sandbox.tokens import PromptTokens, pieces
+from gateway.sandbox.writing import writing_call
 
 QUOTED = 200  # characters of the question that are echoed
 MOST_WORDS = 4096  # of a measured text; its usage may report more
@@ -21,15 +22,26 @@ _THOUGHTS = "The user wrote to the sandbox . I look at the last message and answ
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A run of the answer. The pieces of a call are its arguments as JSON text."""
+    """A run of the answer. The pieces of a call are its arguments: JSON text, or free text for a custom tool.
 
-    kind: Literal["reasoning", "text", "call"]
+    The only piece of a vector is the text that it is computed from.
+    """
+
+    kind: Literal["reasoning", "text", "call", "vector"]
     pieces: tuple[str, ...]
-    name: str = ""
+    tool: Tool | None = None
 
     @property
     def content(self) -> str:
         return "".join(self.pieces)
+
+    @property
+    def name(self) -> str:
+        return self.tool.name if self.tool else ""
+
+    @property
+    def custom(self) -> bool:
+        return self.tool is not None and self.tool.custom
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +75,8 @@ EMPTY = Answer((), "stop", 0)
 
 def compose(question: Question, script: Script) -> Answer:
     """The whole answer, cut at a stop sequence and at the output limit."""
+    if script.behaviour == "embedding":
+        return Answer(tuple(Block("vector", (text,)) for text in question.texts), "stop", 0)
     if script.behaviour in ("exact", "quarter"):
         answer = _measured(question, script)
     else:
@@ -86,9 +100,9 @@ def _blocks(question: Question, script: Script) -> tuple[Block, ...]:
     thoughts = _thoughts(question, script)
     if thoughts:
         blocks.append(Block("reasoning", thoughts))
-    called = _called(question) if script.behaviour == "tools" else ()
-    if called:
-        return (*blocks, *(Block("call", pieces(_as_json(sample(tool.schema))), tool.name) for tool in called))
+    calls = _calls(question) if script.behaviour == "tools" else ()
+    if calls:
+        return (*blocks, *calls)
     text = _words(script.words) if script.words is not None else pieces(_text(question))
     return (*blocks, Block("text", text))
 
@@ -99,10 +113,22 @@ def _thoughts(question: Question, script: Script) -> tuple[str, ...]:
     return pieces(_THOUGHTS) if script.behaviour == "reasoning" and question.reasoning else ()
 
 
-def _called(question: Question) -> tuple[Tool, ...]:
-    """The tools to call: none after a result, the forced one, both if the text asks for both, else the first."""
+def _calls(question: Question) -> tuple[Block, ...]:
+    """None after a result; the call that writes a file where the text orders one; else sample calls."""
     if not question.tools or not question.may_call or question.results:
         return ()
+    writing = writing_call(question.text, question.tools) if question.forced is None else None
+    if writing is not None:
+        return (Block("call", pieces(writing.arguments), writing.tool),)
+    return tuple(Block("call", pieces(_arguments(tool)), tool) for tool in _called(question))
+
+
+def _arguments(tool: Tool) -> str:
+    return "sample input" if tool.custom else _as_json(sample(tool.schema))
+
+
+def _called(question: Question) -> tuple[Tool, ...]:
+    """The tools to call: the forced one, both if the text asks for both, else the first."""
     if question.forced is not None:
         return tuple(tool for tool in question.tools if tool.name == question.forced)[:1]
     both = question.parallel and "both" in question.text.lower()

@@ -47,7 +47,7 @@ def read_prompt(body: Json) -> Question:
         model=model,
         text=_text_of(_blocks(last_user)),
         images=sum(1 for block in _blocks(last_user) if block.get("type") == "image"),
-        results=tuple(_result_text(b) for b in _blocks(messages[-1]) if b.get("type") == "tool_result"),
+        results=tuple(_results(messages)),
         segments=tuple(_segments(body, messages)),
         tools=_tools(body),
     )
@@ -122,6 +122,16 @@ def _blocks(message: Json) -> list[Json]:
 
 def _text_of(blocks: list[Json]) -> str:
     return "\n".join(str(block.get("text", "")) for block in blocks if block.get("type") == "text")
+
+
+def _results(messages: list[dict[str, Any]]) -> list[str]:
+    """The tool results since the assistant last spoke; a message of the system may stand behind them."""
+    found: list[str] = []
+    for message in messages:
+        if message["role"] == "assistant":
+            found = []
+        found += [_result_text(block) for block in _blocks(message) if block.get("type") == "tool_result"]
+    return found
 
 
 def _result_text(block: Json) -> str:

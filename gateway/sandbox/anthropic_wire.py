@@ -11,7 +11,19 @@ from gateway.sandbox.anthropic_request import read, signature_of
 from gateway.sandbox.question import Question, Refused
 from gateway.sandbox.wire import Frame, sse
 
-__all__ = ["NAME", "broken_frame", "error_frame", "fault", "frames", "headers", "problem", "read", "whole"]
+__all__ = [
+    "NAME",
+    "broken_frame",
+    "error_frame",
+    "fault",
+    "frames",
+    "headers",
+    "no_key",
+    "problem",
+    "read",
+    "unknown_model",
+    "whole",
+]
 
 NAME = "anthropic_messages"
 
@@ -55,6 +67,14 @@ def fault(status: int, question: Question, retry_after: int | None) -> Refused:
     tokens = sum(part.tokens for part in question.segments) + 8192
     message = _FAULTS.get(status, f"The sandbox was asked to fail with {status}.")
     return Refused(status, message.format(tokens=tokens), retry_after=retry_after)
+
+
+def unknown_model(model: str) -> Refused:
+    return Refused(404, f"model: {model[:80]}")
+
+
+def no_key() -> Refused:
+    return Refused(401, "x-api-key header is required")
 
 
 def problem(refused: Refused, seed: str) -> dict[str, Any]:
@@ -184,7 +204,7 @@ def _event(kind: str, *, content: bool = False, **fields: Any) -> Frame:
     return Frame(sse({"type": kind, **fields}, kind), content)
 
 
-def error_frame() -> Frame:
+def error_frame(reply: Reply, sent: int) -> Frame:
     return _event("error", error={"type": "overloaded_error", "message": _FAULTS[529]})
 
 

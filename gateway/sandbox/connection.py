@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 from gateway.sandbox.question import Refused
 
@@ -29,6 +30,7 @@ class Connection:
         self._watcher: asyncio.Task[None] | None = None
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.query: dict[str, str] = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
 
     def header(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The list of the sandbox's models in both dialects. Pure."""
+"""The list of the sandbox's models, in the dialect of each vendor. Pure."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ def anthropic_models(name: str) -> dict[str, Any] | None:
     }
 
 
+def gemini_models() -> dict[str, Any]:
+    """The same in the Gemini dialect; it has one page, without the model for embeddings."""
+    return {"models": [_gemini_model(one) for one, (behaviour, _) in MODELS.items() if behaviour != "embedding"]}
+
+
 def _exists(name: str) -> bool:
     try:
         read_script(name.partition(";")[0])
@@ -51,4 +56,15 @@ def _anthropic_model(name: str) -> dict[str, Any]:
         "created_at": "2026-01-01T00:00:00Z",
         "max_input_tokens": CONTEXT,
         "max_tokens": MAX_OUTPUT,
+    }
+
+
+def _gemini_model(name: str) -> dict[str, Any]:
+    return {
+        "name": f"models/{name}",
+        "version": "1",
+        "displayName": name.replace("-", " ").title(),
+        "inputTokenLimit": CONTEXT,
+        "outputTokenLimit": MAX_OUTPUT,
+        "supportedGenerationMethods": ["generateContent", "countTokens"],
     }

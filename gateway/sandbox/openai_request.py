@@ -28,7 +28,7 @@ def read(body: Json) -> Question:
         model=model,
         text=_text(last_user),
         images=sum(1 for part in _parts(last_user) if part.get("type") == "image_url"),
-        results=tuple(reversed([_text(m) for m in _trailing_results(messages)])),
+        results=tuple(_results(messages)),
         segments=tuple(_segments(body, messages)),
         tools=tools,
         may_call=may_call,
@@ -99,9 +99,15 @@ def _check_calls(message: dict[str, Any], at: int, open_calls: list[str]) -> lis
     if message["role"] != "assistant" or not isinstance(calls, list):
         return []
     for call in calls:
-        if not isinstance(call, dict) or not isinstance((call.get("function") or {}).get("arguments"), str):
+        if not isinstance(call, dict) or not isinstance(_payload(call), str):
             raise _invalid(f"messages[{at}].tool_calls", "calls with an id and a function with arguments as text")
     return [str(call.get("id")) for call in calls]
+
+
+def _payload(call: Json) -> object:
+    if call.get("type") == "custom":
+        return (call.get("custom") or {}).get("input")
+    return (call.get("function") or {}).get("arguments")
 
 
 def _unanswered(open_calls: list[str]) -> Refused:
@@ -124,11 +130,15 @@ def _text(message: Json) -> str:
     return "\n".join(str(part.get("text", "")) for part in _parts(message) if part.get("type") == "text")
 
 
-def _trailing_results(messages: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for message in reversed(messages):
-        if message["role"] not in ("tool", "function"):
-            return
-        yield message
+def _results(messages: list[dict[str, Any]]) -> list[str]:
+    """The tool results since the assistant last spoke; a message of the user may stand behind them."""
+    found: list[str] = []
+    for message in messages:
+        if message["role"] == "assistant":
+            found = []
+        if message["role"] in ("tool", "function"):
+            found.append(_text(message))
+    return found
 
 
 def _segments(body: Json, messages: list[dict[str, Any]]) -> Iterator[Segment]:
@@ -151,10 +161,12 @@ def _tools(body: Json) -> tuple[Tool, ...]:
         raise _invalid("tools", "a list")
     found = []
     for at, tool in enumerate(tools):
-        function = tool.get("function") if isinstance(tool, dict) else None
+        custom = isinstance(tool, dict) and tool.get("type") == "custom"
+        function = tool.get("custom" if custom else "function") if isinstance(tool, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise _invalid(f"tools[{at}]", "a function with a name")
-        found.append(Tool(function["name"], function.get("parameters") or {"type": "object", "properties": {}}))
+        schema = {} if custom else function.get("parameters") or {"type": "object", "properties": {}}
+        found.append(Tool(function["name"], schema, custom=custom))
     return tuple(found)
 
 
@@ -164,7 +176,7 @@ def _tool_choice(body: Json, tools: tuple[Tool, ...]) -> tuple[bool, str | None]
     if choice is not None and not tools:
         raise Refused(400, "'tool_choice' is only allowed when 'tools' are specified.", param="tool_choice")
     if isinstance(choice, dict):
-        name = (choice.get("function") or {}).get("name")
+        name = (choice.get("function") or choice.get("custom") or {}).get("name")
         if name not in [tool.name for tool in tools]:
             raise _invalid("tool_choice", "the name of one of the tools")
         return True, name

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.sandbox.answers import Answer, Reply
+from gateway.sandbox.answers import Answer, Block, Reply
 from gateway.sandbox.openai_request import read
 from gateway.sandbox.question import Question, Refused
 from gateway.sandbox.wire import Frame, sse
 
-__all__ = ["NAME", "broken_frame", "error_frame", "fault", "frames", "headers", "problem", "read", "whole"]
+__all__ = [
+    "NAME",
+    "broken_frame",
+    "error_frame",
+    "fault",
+    "frames",
+    "headers",
+    "no_key",
+    "problem",
+    "read",
+    "unknown_model",
+    "whole",
+]
 
 NAME = "openai_chat"
 CREATED = 1767225600  # 2026-01-01: the same request has the same answer, its time included
@@ -44,6 +56,15 @@ def fault(status: int, question: Question, retry_after: int | None) -> Refused:
     message, _, code = _FAULTS.get(status, (f"The sandbox was asked to fail with {status}.", "", None))
     tokens = sum(part.tokens for part in question.segments) + 8192
     return Refused(status, message.format(tokens=tokens), code=code, retry_after=retry_after)
+
+
+def unknown_model(model: str) -> Refused:
+    message = f"The model `{model[:80]}` does not exist or you do not have access to it."
+    return Refused(404, message, code="model_not_found")
+
+
+def no_key() -> Refused:
+    return Refused(401, "You didn't provide an API key.", code="invalid_api_key")
 
 
 def problem(refused: Refused, seed: str) -> dict[str, Any]:
@@ -93,14 +114,15 @@ def _message(reply: Reply, choice: int) -> dict[str, Any]:
         message["reasoning_content"] = reasoning
     if calls:
         message["tool_calls"] = [
-            {
-                "id": _call_id(reply, choice, at),
-                "type": "function",
-                "function": {"name": c.name, "arguments": c.content},
-            }
-            for at, c in enumerate(calls)
+            {"id": _call_id(reply, choice, at), **_call(call, call.content)} for at, call in enumerate(calls)
         ]
     return message
+
+
+def _call(block: Block, content: str) -> dict[str, Any]:
+    if block.custom:
+        return {"type": "custom", "custom": {"name": block.name, "input": content}}
+    return {"type": "function", "function": {"name": block.name, "arguments": content}}
 
 
 def _call_id(reply: Reply, choice: int, at: int) -> str:
@@ -150,9 +172,9 @@ def _deltas(reply: Reply) -> Iterator[tuple[dict[str, Any], bool]]:
             key = "content" if block.kind == "text" else "reasoning_content"
             yield from (({key: piece}, True) for piece in block.pieces)
             continue
-        start = {"index": calls, "type": "function", "function": {"name": block.name, "arguments": ""}}
-        yield {"tool_calls": [start]}, False
-        yield from (({"tool_calls": [{"index": calls, "function": {"arguments": p}}]}, True) for p in block.pieces)
+        yield {"tool_calls": [{"index": calls, **_call(block, "")}]}, False
+        kind, payload = ("custom", "input") if block.custom else ("function", "arguments")
+        yield from (({"tool_calls": [{"index": calls, kind: {payload: p}}]}, True) for p in block.pieces)
         calls += 1
 
 
@@ -175,7 +197,7 @@ def _chunk(
     return Frame(sse(body), content)
 
 
-def error_frame() -> Frame:
+def error_frame(reply: Reply, sent: int) -> Frame:
     message, kind, code = _FAULTS[500]
     return Frame(sse({"error": {"message": message, "type": kind, "param": None, "code": code}}))
 

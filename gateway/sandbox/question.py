@@ -33,13 +33,21 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tool:
+    """A custom tool takes free text and has an empty schema. A namespace is not part of the name."""
+
     name: str
     schema: Json
+    custom: bool = False
+    namespace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`results` are the tool results of the last turn; `schema` is set where JSON is asked for."""
+    """`results` are the tool results since the model last spoke; `schema` is set where JSON is asked for.
+
+    `thoughts` says whether the text of the reasoning is shown, `sealed` whether it comes along in sealed form.
+    `texts`, `dimensions` and `packed` (base64) are of a request for embeddings.
+    """
 
     model: str
     text: str
@@ -57,6 +65,11 @@ class Question:
     reasoning: bool = True
     stream: bool = False
     stream_usage: bool = True
+    thoughts: bool = True
+    sealed: bool = False
+    texts: tuple[str, ...] = field(default=(), repr=False)
+    dimensions: int = 0
+    packed: bool = False
 
 
 def whole_number(body: Json, name: str, *, least: int = 1, most: int = 10_000_000) -> int | None:

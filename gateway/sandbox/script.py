@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, get_args
 
-Behaviour = Literal["echo", "tools", "reasoning", "exact", "quarter"]
+Behaviour = Literal["echo", "tools", "reasoning", "exact", "quarter", "embedding"]
 StreamFault = Literal["cut", "stall", "error", "empty", "malformed"]
 STREAM_FAULTS: tuple[str, ...] = get_args(StreamFault)
 MAX_NAME = 400
@@ -24,6 +24,7 @@ MODELS: dict[str, tuple[Behaviour, str]] = {
     "sandbox-reasoning": ("reasoning", ""),
     "sandbox-exact": ("exact", ""),
     "sandbox-quarter": ("quarter", ""),
+    "sandbox-embedding": ("embedding", ""),
     "sandbox-slow": ("echo", "first_ms=3000;gap_ms=100"),
     "sandbox-cut": ("echo", "fail=cut"),
     "sandbox-stall": ("echo", "fail=stall"),

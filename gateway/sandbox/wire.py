@@ -21,7 +21,7 @@ class Frame:
 
 
 class Wire(Protocol):
-    """A module per dialect: `openai_wire`, `anthropic_wire`."""
+    """A module per dialect: `openai_wire`, `responses_wire`, `anthropic_wire`, `gemini_wire`, `embeddings_wire`."""
 
     NAME: str
 
@@ -30,6 +30,12 @@ class Wire(Protocol):
 
     def fault(self, status: int, question: Question, retry_after: int | None) -> Refused:
         """What the vendor says with this status."""
+
+    def unknown_model(self, model: str) -> Refused:
+        """What the vendor says to a model that it does not have."""
+
+    def no_key(self) -> Refused:
+        """What the vendor says where no key was sent."""
 
     def problem(self, refused: Refused, seed: str) -> dict[str, Any]:
         """The body of an error."""
@@ -40,8 +46,8 @@ class Wire(Protocol):
     def frames(self, reply: Reply) -> Iterator[Frame]:
         """The answer as a stream."""
 
-    def error_frame(self) -> Frame:
-        """An error in the middle of a stream."""
+    def error_frame(self, reply: Reply, sent: int) -> Frame:
+        """An error in the middle of a stream, after `sent` frames."""
 
     def broken_frame(self) -> Frame:
         """An event that is no JSON."""

@@ -24,6 +24,7 @@ _LABELS = {
     "audio": gettext_lazy("Audio"),
     "video": gettext_lazy("Video"),
     "pdf": gettext_lazy("PDF"),
+    "embedding": gettext_lazy("Embedding"),
     "quality": gettext_lazy("Quality first"),
     "price": gettext_lazy("Cheapest first"),
     "context": gettext_lazy("Longest context first"),

@@ -150,6 +150,16 @@ def test_the_sandbox_is_marked(client: Client, settings: Any) -> None:
     assert "sandbox/echo" in page and ">Sandbox</span>" in page and "Unavailable here" not in page
 
 
+def test_a_model_for_embeddings_shows_its_own_example(client: Client, settings: Any) -> None:
+    settings.SANDBOX_URL = "http://127.0.0.1:4321"
+    load(ROOT / "routing/data/sandbox")
+    page = text_of(client, "/models/sandbox/embedding")
+    assert "Embedding" in page and "/v1/embeddings" in page and "client.embeddings.create" in page
+    assert "chat/completions" not in page and "Unavailable here" not in page
+    assert "sandbox/embedding" in text_of(client, "/models")
+    assert "/v1/chat/completions" in text_of(client, "/models/sandbox/echo")
+
+
 def test_the_whole_catalogue_takes_a_fixed_number_of_queries(
     client: Client, django_assert_max_num_queries: Any
 ) -> None:

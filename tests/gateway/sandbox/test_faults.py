@@ -195,7 +195,7 @@ def test_a_client_that_leaves_a_stalled_stream_does_not_hold_the_sandbox(
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/v1/chat/completions", 405), ("POST", "/v1/embeddings", 404), ("HEAD", "/healthz", 200)],
+    [("GET", "/v1/chat/completions", 405), ("POST", "/v1/images", 404), ("HEAD", "/healthz", 200)],
 )
 def test_other_paths_and_methods_are_refused(sandbox_url: str, method: str, path: str, status: int) -> None:
     assert httpx2.request(method, f"{sandbox_url}{path}").status_code == status

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.sandbox.faults import FaultCounter
 from gateway.sandbox.patterns import matching_text
 from gateway.sandbox.samples import sample
-from gateway.sandbox.script import MODELS, Fault, Script, UnknownModel, read_script
+from gateway.sandbox.script import MODELS, Behaviour, Fault, Script, UnknownModel, read_script
 from gateway.sandbox.tokens import PromptMemory, count, pieces, segment
 
 
@@ -25,7 +25,7 @@ def test_options_are_read_from_the_name_and_the_header() -> None:
 
 
 def test_every_model_of_the_list_can_be_read() -> None:
-    assert {read_script(name).behaviour for name in MODELS} == {"echo", "tools", "reasoning", "exact", "quarter"}
+    assert {read_script(name).behaviour for name in MODELS} == set(get_args(Behaviour))
 
 
 def test_a_name_that_is_not_in_the_list_is_unknown() -> None:
