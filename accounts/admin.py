@@ -21,7 +21,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from accounts.announce import announce_every_key, announce_key
+from accounts.announce import announce_every_key, announce_key, announce_keys_of
 from accounts.key_pages import state_of
 from accounts.keys import revoke_key
 from accounts.models import ApiKey, Membership, Organization, Project, User
@@ -155,13 +155,17 @@ class ProjectAdmin(ModelAdmin):  # type: ignore[misc]
     list_select_related = ("organization",)
     list_filter = (("archived_at", admin.EmptyFieldListFilter),)
     search_fields = ("name", "organization__name", "=id")
-    fields = ("organization", "name", "created_at", "archived_at")
+    fields = ("organization", "name", "strict_translation", "created_at", "archived_at")
     readonly_fields = ("created_at", "archived_at")
     autocomplete_fields = ("organization",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
         # Its usage was paid by that organization: a project never moves.
         return self.readonly_fields if obj is None else (*self.readonly_fields, "organization")
+
+    def save_model(self, request: HttpRequest, obj: Project, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        announce_keys_of(obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -179,6 +183,7 @@ class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]
         "name",
         "shown_key",
         "project",
+        "allowed_models",
         "requests_per_minute",
         "expires_at",
         "revoked_at",

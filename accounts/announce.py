@@ -9,6 +9,8 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
+from accounts.models import ApiKey, Project
+
 log = structlog.get_logger(__name__)
 
 CHANNEL = "r1:keys"
@@ -20,15 +22,29 @@ def announce_key(key_hash: bytes | memoryview) -> None:
     transaction.on_commit(functools.partial(_publish, bytes(key_hash).hex()))
 
 
+def announce_keys_of(project: Project) -> None:
+    """After commit: processes look up again every key of the project (one of its settings changed)."""
+    transaction.on_commit(lambda: _publish(*_hashes_of(project)))
+
+
 def announce_every_key() -> None:
     """After commit: processes look every key up again (a project was archived, an organization suspended)."""
     transaction.on_commit(functools.partial(_publish, EVERY_KEY))
 
 
-def _publish(payload: str) -> None:
+def _hashes_of(project: Project) -> list[str]:
+    """Asked after the commit, so that a key made meanwhile is among them."""
+    working = ApiKey.objects.filter(project=project, revoked_at=None)
+    return [bytes(key_hash).hex() for key_hash in working.values_list("key_hash", flat=True)]
+
+
+def _publish(*payloads: str) -> None:
     # A process that cannot hear Redis keeps a key for a second only, so a lost message delays little.
     try:
-        _client().publish(CHANNEL, payload)
+        with _client().pipeline(transaction=False) as pipeline:
+            for payload in payloads:
+                pipeline.publish(CHANNEL, payload)
+            pipeline.execute()
     except (redis.RedisError, OSError) as error:
         log.warning("key_change_not_announced", error=type(error).__name__)
 

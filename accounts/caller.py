@@ -38,7 +38,8 @@ Reason = Literal["malformed", "unknown", "revoked", "expired", "suspended"]
 
 _FIND = """
     SELECT k.id, k.project_id, p.organization_id, k.requests_per_minute, k.expires_at,
-           k.revoked_at IS NOT NULL OR p.archived_at IS NOT NULL, o.suspended_at IS NOT NULL
+           k.revoked_at IS NOT NULL OR p.archived_at IS NOT NULL, o.suspended_at IS NOT NULL,
+           k.allowed_models, p.strict_translation
     FROM accounts_apikey k
     JOIN accounts_project p ON p.id = k.project_id
     JOIN accounts_organization o ON o.id = p.organization_id
@@ -56,13 +57,19 @@ _TOUCH = """
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """What the gateway knows of a request's sender. `expires_at` is in seconds since 1970."""
+    """What the gateway knows of a request's sender.
+
+    `expires_at` is in seconds since 1970. `allowed_models` are patterns for `model_limits.allows`. With `strict`, a
+    request that would lose something in translation is refused.
+    """
 
     organization_id: int
     project_id: int
     api_key_id: int
     requests_per_minute: int
     expires_at: float | None
+    allowed_models: tuple[str, ...] = ()
+    strict: bool = False
 
 
 class KeyRefused(Exception):
@@ -234,7 +241,7 @@ class CallerDirectory:
     def _read(self, row: Any, asked_at: float) -> _Answer:
         if row is None:
             return _Answer(asked_at, None, "unknown")
-        key_id, project_id, organization_id, limit, expires_at, is_revoked, is_suspended = row
+        key_id, project_id, organization_id, limit, expires_at, is_revoked, is_suspended, patterns, is_strict = row
         if is_revoked:
             return _Answer(asked_at, None, "revoked")
         expires = None if expires_at is None else expires_at.timestamp()
@@ -243,7 +250,8 @@ class CallerDirectory:
         if is_suspended:
             return _Answer(asked_at, None, "suspended")
         limit = self._default_requests_per_minute if limit is None else limit
-        return _Answer(asked_at, Caller(organization_id, project_id, key_id, limit, expires))
+        caller = Caller(organization_id, project_id, key_id, limit, expires, tuple(patterns), is_strict)
+        return _Answer(asked_at, caller)
 
     # --- Changes ---------------------------------------------------------------------------------------------------
     async def _listen(self) -> None:

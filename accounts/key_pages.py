@@ -1,9 +1,10 @@
-"""The API keys of an organization: list, make, revoke."""
+"""The API keys of an organization: list, make, change, revoke."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db import IntegrityError
@@ -17,10 +18,11 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.access import active_projects_of, api_key_or_404, api_keys_of, signed_in_user
-from accounts.forms import NewKeyForm
-from accounts.keys import create_key, revoke_key
+from accounts.forms import KeyForm, NewKeyForm
+from accounts.keys import change_key, create_key, revoke_key
 from accounts.models import ApiKey
-from accounts.snippets import snippets
+from accounts.sample_models import sample_model
+from accounts.snippets import PLACEHOLDER_KEY, guides
 
 SHOWN_MAX = 500
 
@@ -42,11 +44,17 @@ def _listing(request: HttpRequest) -> dict[str, Any]:
     return {"nav": "keys", "rows": [{"key": key, "state": state_of(key)} for key in keys]}
 
 
+@sensitive_variables("key")
+def _guides(key: str) -> dict[str, Any]:
+    return {"guides": guides(sample_model(), key), "host": settings.PUBLIC_URL}
+
+
 @login_required
 @require_GET
 @never_cache
 def keys(request: HttpRequest) -> HttpResponse:
-    context = _listing(request) | {"form": NewKeyForm(projects=active_projects_of(request))}
+    context = _listing(request) | _guides(PLACEHOLDER_KEY)
+    context |= {"form": NewKeyForm(projects=active_projects_of(request)), "placeholder": PLACEHOLDER_KEY}
     return render(request, "accounts/keys.html", context)
 
 
@@ -67,14 +75,37 @@ def key_create(request: HttpRequest) -> HttpResponse:
             created_by=signed_in_user(request),
             requests_per_minute=form.cleaned_data["requests_per_minute"],
             expires_at=form.expires_at,
+            allowed_models=form.cleaned_data["models"],
             form_id=form.asked_id,
         )
     except IntegrityError:  # the page was reloaded, or the form sent twice
         messages.info(request, _("This key was made already. It was shown only once; make a new one if you lost it."))
         return _go_to_keys(request)
     name = "accounts/_made_key.html" if request.headers.get("HX-Request") else "accounts/key_made.html"
-    context = _listing(request) | {"key": key, "raw_key": raw, "snippets": snippets(raw)}
+    context = _listing(request) | _guides(raw) | {"key": key, "raw_key": raw}
     return render(request, name, context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+@never_cache
+def key_edit(request: HttpRequest, id: int) -> HttpResponse:
+    key = api_key_or_404(request, id)
+    if key.revoked_at is not None:
+        messages.error(request, _("%(name)s is revoked and cannot be changed.") % {"name": key.name})
+        return redirect("keys")
+    form = KeyForm(request.POST or None, key=key)
+    if request.method == "GET" or not form.is_valid():
+        return render(request, "accounts/key_edit.html", {"nav": "keys", "key": key, "form": form})
+    change_key(
+        key,
+        name=form.cleaned_data["name"],
+        requests_per_minute=form.cleaned_data["requests_per_minute"],
+        expires_at=form.expires_at,
+        allowed_models=form.cleaned_data["models"],
+    )
+    messages.success(request, _("Saved. Requests go by it from now on."))
+    return redirect("keys")
 
 
 @login_required

@@ -9,6 +9,8 @@ from django.db import models
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
+from accounts.model_patterns import validate_patterns
+
 
 class UserManager(BaseUserManager["User"]):
     """Users are known by their e-mail address; there is no user name."""
@@ -87,6 +89,7 @@ class Project(models.Model):
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="projects")
     name = models.CharField(_("name"), max_length=120)
+    strict_translation = models.BooleanField(_("strict translation"), default=False, db_default=False)
     archived_at = models.DateTimeField(_("archived at"), null=True, blank=True)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
@@ -107,6 +110,8 @@ class ApiKey(models.Model):
     prefix = models.CharField(_("prefix"), max_length=16, editable=False)
     last_four = models.CharField(_("last four"), max_length=4, editable=False)
     requests_per_minute = models.PositiveIntegerField(_("requests per minute"), null=True, blank=True)
+    # Patterns for `model_limits.allows`; none: every model.
+    allowed_models = models.JSONField(_("allowed models"), default=list, db_default=[], blank=True)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True)
     last_used_at = models.DateTimeField(_("last used at"), null=True, blank=True)
@@ -121,3 +126,6 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…{self.last_four})"
+
+    def clean(self) -> None:
+        validate_patterns(self.allowed_models)

@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.access import current_organization, organization_or_none, project_or_404, projects_of, signed_in_user
-from accounts.forms import PreferencesForm, ProjectForm
-from accounts.projects import LastProject, archive_project, create_project, rename_project
+from accounts.forms import PreferencesForm, ProjectForm, ProjectSettingsForm
+from accounts.projects import LastProject, archive_project, change_project, create_project
 from accounts.sessions import log_out_elsewhere
 
 
@@ -35,11 +35,12 @@ def projects(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "POST"])
 def project(request: HttpRequest, id: int) -> HttpResponse:
-    """Rename, or go on to archive."""
+    """Change its settings, or go on to archive."""
     found = project_or_404(request, id)
-    form = ProjectForm(request.POST or None, initial={"name": found.name})
+    initial = {"name": found.name, "strict_translation": found.strict_translation}
+    form = ProjectSettingsForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
-        rename_project(found, form.cleaned_data["name"])
+        change_project(found, **form.cleaned_data)
         messages.success(request, _("Saved."))
         return redirect("projects")
     return render(request, "accounts/project.html", {"nav": "projects", "project": found, "form": form})

@@ -1,11 +1,11 @@
-"""Projects: make, rename, archive. An archived project keeps its rows; its keys stop."""
+"""Projects: make, change, archive. An archived project keeps its rows; its keys stop."""
 
 from __future__ import annotations
 
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.announce import announce_every_key
+from accounts.announce import announce_every_key, announce_keys_of
 from accounts.models import Organization, Project
 
 
@@ -17,9 +17,13 @@ def create_project(organization: Organization, name: str) -> Project:
     return Project.objects.create(organization=organization, name=_clean(name))
 
 
-def rename_project(project: Project, name: str) -> None:
+@transaction.atomic
+def change_project(project: Project, *, name: str, strict_translation: bool) -> None:
+    """The gateway's processes hear of it within a second. Raises ValueError for an empty name."""
     project.name = _clean(name)
-    project.save(update_fields=["name"])
+    project.strict_translation = strict_translation
+    project.save(update_fields=["name", "strict_translation"])
+    announce_keys_of(project)
 
 
 @transaction.atomic

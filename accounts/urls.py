@@ -5,6 +5,7 @@ from accounts import key_pages, pages
 urlpatterns = [
     path("keys", key_pages.keys, name="keys"),
     path("keys/new", key_pages.key_create, name="key_create"),
+    path("keys/<int:id>", key_pages.key_edit, name="key_edit"),
     path("keys/<int:id>/revoke", key_pages.key_revoke, name="key_revoke"),
     path("projects", pages.projects, name="projects"),
     path("projects/<int:id>", pages.project, name="project"),

@@ -24,6 +24,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.access import api_keys_of, current_organization, project_or_404, projects_of
 from accounts.models import ApiKey, Organization
+from accounts.sample_models import sample_model
 from billing.ledger import balance
 from billing.usage_records import receipt_of
 from observability.log_query import LogFilter, LogPage, matching, models_seen, page_of, read_filter
@@ -34,8 +35,6 @@ from observability.waterfall import waterfall
 
 LATEST: Final = 5
 CHECKLIST_STAYS: Final = timedelta(days=1)  # after the first request
-FIRST_MODEL: Final = "deepseek/deepseek-v4.1-flash"
-FIRST_MODEL_SANDBOX: Final = "sandbox/echo"  # answers without an account at any provider
 SPAN_NAMES: Final = {
     "1h": _("Last hour"),
     "24h": _("Last 24 hours"),
@@ -227,7 +226,7 @@ def _checklist(request: HttpRequest, organization: Organization, keys: Mapping[i
         "show_steps": _is_recent(first),
         "first_key": live_key,
         "base_url": settings.PUBLIC_URL,
-        "first_model": FIRST_MODEL_SANDBOX if settings.SANDBOX_ENABLED else FIRST_MODEL,
+        "first_model": sample_model(),
     }
 
 

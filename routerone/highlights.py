@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 
+from accounts.sample_models import SANDBOX_MODEL
 from billing.pricing.money import NANOS_PER_USD
 from routing.market import Listing, Price, listings
 
 SHOWN = 6
-FALLBACK_MODEL = "sandbox/echo"  # where nothing can be called yet: the name that an evaluation has
+FALLBACK_MODEL = SANDBOX_MODEL  # where nothing can be called yet: the name that an evaluation has
 _EXAMPLE = (("input", 2_000), ("cache_read", 8_000), ("output", 500))  # tokens; the page calls it an example
 
 

@@ -72,6 +72,23 @@
     }
   }
 
+  // Arrow keys go on from tab to tab, Home and End to the first and the last.
+  const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+
+  document.addEventListener("keydown", (event) => {
+    const tab = event.target.closest?.("[data-tab]");
+    if (!tab || event.altKey || wantsNewTab(event)) return;
+    const tabs = [...tab.closest("[data-tabs]").querySelectorAll("[data-tab]")];
+    let next;
+    if (event.key in steps) next = tabs[(tabs.indexOf(tab) + steps[event.key] + tabs.length) % tabs.length];
+    else if (event.key === "Home") next = tabs[0];
+    else if (event.key === "End") next = tabs.at(-1);
+    if (!next) return;
+    event.preventDefault();
+    showTab(next);
+    next.focus();
+  });
+
   function reveal(button) {
     const field = document.getElementById(button.dataset.reveal);
     const shown = field.type === "text";

@@ -18,15 +18,15 @@ from redis.asyncio import Redis
 
 from accounts import caller as caller_module
 from accounts.announce import announce_every_key
-from accounts.caller import CallerDirectory, CallersUnavailable, KeyRefused
+from accounts.caller import Caller, CallerDirectory, CallersUnavailable, KeyRefused
 from accounts.key_format import generate
-from accounts.keys import create_key, revoke_key
+from accounts.keys import change_key, create_key, revoke_key
 from accounts.models import ApiKey, Organization, Project
-from accounts.projects import archive_project, create_project
+from accounts.projects import archive_project, change_project, create_project
 from accounts.signup import create_organization
 
 Open = Callable[..., Awaitable[CallerDirectory]]
-REVOKED_WITHIN_S = 1.0
+REVOKED_WITHIN_S = HEARD_WITHIN_S = 1.0
 
 
 class CountingPool(AsyncConnectionPool):
@@ -282,6 +282,55 @@ async def test_a_suspended_organization_and_an_archived_project_stop_their_keys(
 
     await archive()
     assert await until_refused(directory, raw_key, REVOKED_WITHIN_S) == "revoked"
+
+
+async def until_caller(directory: CallerDirectory, raw_key: str, is_so: Callable[[Caller], bool]) -> None:
+    ends = time.monotonic() + HEARD_WITHIN_S
+    while not is_so(await directory.find(raw_key)):
+        assert time.monotonic() < ends, "not heard"
+        await asyncio.sleep(0.01)
+
+
+async def test_a_changed_key_is_heard_at_once_in_every_process(open_directory: Open, raw_key: str) -> None:
+    one, two = await open_directory(), await open_directory()
+    for directory in (one, two):
+        assert (await directory.find(raw_key)).allowed_models == ()
+
+    @sync_to_async
+    def change() -> None:
+        patterns = ["Anthropic/*", "openai/gpt-4o"]
+        change_key(ApiKey.objects.get(), name="phone", requests_per_minute=7, expires_at=None, allowed_models=patterns)
+
+    await change()
+    for directory in (one, two):
+        await until_caller(directory, raw_key, lambda caller: caller.requests_per_minute == 7)
+        assert (await directory.find(raw_key)).allowed_models == ("anthropic/*", "openai/gpt-4o")
+
+
+async def test_a_strict_project_is_heard_at_once_for_all_its_keys(
+    open_directory: Open, pool: CountingPool, raw_key: str
+) -> None:
+    @sync_to_async
+    def make_others() -> tuple[str, str]:
+        project = Project.objects.get()
+        elsewhere = create_project(project.organization, "Elsewhere")
+        return create_key(project, "second")[1], create_key(elsewhere, "other")[1]
+
+    @sync_to_async
+    def be_strict(strict: bool) -> None:
+        change_project(Project.objects.get(name="Default"), name="Default", strict_translation=strict)
+
+    second, other = await make_others()
+    directory = await open_directory()
+    for key in (raw_key, second, other):
+        assert (await directory.find(key)).strict is False
+    for strict in (True, False):
+        await be_strict(strict)
+        for key in (raw_key, second):
+            await until_caller(directory, key, lambda caller, strict=strict: caller.strict is strict)  # type: ignore[misc]
+    asked = pool.asked
+    assert (await directory.find(other)).strict is False
+    assert pool.asked == asked  # a key of another project stays remembered
 
 
 async def test_an_answer_overtaken_by_a_change_is_not_kept(

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts import announce, key_format
-from accounts.keys import create_key, revoke_key
+from accounts.keys import change_key, create_key, revoke_key
 from accounts.models import ApiKey, Project, User
 
 
@@ -26,7 +26,12 @@ def test_a_made_key_is_stored_as_a_hash_only(project: Project, alice: User) -> N
 
 @pytest.mark.parametrize(
     ("name", "more"),
-    [("  ", {}), ("x", {"requests_per_minute": 0}), ("x", {"expires_at": timezone.now() - timedelta(seconds=1)})],
+    [
+        ("  ", {}),
+        ("x", {"requests_per_minute": 0}),
+        ("x", {"expires_at": timezone.now() - timedelta(seconds=1)}),
+        ("x", {"allowed_models": ["gpt-4o"]}),
+    ],
 )
 def test_a_senseless_key_is_not_made(project: Project, name: str, more: dict[str, object]) -> None:
     with pytest.raises(ValueError):
@@ -38,6 +43,14 @@ def test_an_archived_project_gets_no_keys(project: Project) -> None:
     project.archived_at = timezone.now()
     with pytest.raises(ValueError, match="archived"):
         create_key(project, "late")
+
+
+def test_a_revoked_key_is_not_changed(project: Project) -> None:
+    key, _raw = create_key(project, "laptop")
+    revoke_key(key)
+    with pytest.raises(ValueError, match="revoked"):
+        change_key(key, name="again", requests_per_minute=None, expires_at=None, allowed_models=())
+    assert ApiKey.objects.get().name == "laptop"
 
 
 def test_the_same_form_makes_one_key(project: Project) -> None:

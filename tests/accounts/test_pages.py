@@ -17,6 +17,7 @@ from accounts.signup import create_organization
 
 pytestmark = pytest.mark.django_db
 KEY = re.compile(r"sk-ro-[0-9A-Za-z]{40}")
+TAGS = re.compile(r"<[^>]+>")
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def form_of(client: Client) -> dict[str, str]:
 
 
 def test_pages_ask_for_a_log_in(client: Client) -> None:
-    for path in ("/keys", "/keys/new", "/keys/1/revoke", "/projects", "/projects/1", "/settings"):
+    for path in ("/keys", "/keys/new", "/keys/1", "/keys/1/revoke", "/projects", "/projects/1", "/settings"):
         answer = client.get(path)
         assert (answer.status_code, answer.url) == (302, f"/accounts/login/?next={path}")
 
@@ -49,8 +50,9 @@ def test_a_new_key_is_shown_once_and_kept_nowhere(hers: Client) -> None:
     assert looks_valid(raw)
     assert answer.status_code == 200
     assert "no-store" in answer["Cache-Control"]
-    assert "curl " in page and "OpenAI(" in page
-    assert "ANTHROPIC_BASE_URL" not in page  # its endpoint is not open yet
+    plain = TAGS.sub("", page)
+    for line in ("OpenAI(", f"export ANTHROPIC_AUTH_TOKEN={raw}", f"export ROUTER_ONE_API_KEY={raw}", "curl http"):
+        assert line in plain, line
     assert not KEY.search(hers.get("/keys").content.decode())
     assert raw not in str([session.get_decoded() for session in Session.objects.all()])
     assert raw not in str(hers.cookies)
@@ -88,7 +90,14 @@ def test_limit_and_expiry_are_kept(hers: Client, alice: User) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"name": " "}, {"requests_per_minute": "0"}, {"expires_on": "2020-01-01"}, {"form_id": "x"}, {"project": "0"}],
+    [
+        {"name": " "},
+        {"requests_per_minute": "0"},
+        {"expires_on": "2020-01-01"},
+        {"form_id": "x"},
+        {"project": "0"},
+        {"models": "gpt-4o"},
+    ],
 )
 def test_a_wrong_form_is_shown_again(hers: Client, wrong: dict[str, str]) -> None:
     answer = hers.post("/keys/new", form_of(hers) | wrong)
@@ -114,6 +123,63 @@ def test_the_list_shows_every_state(hers: Client, project: Project) -> None:
     assert f"sk-ro-…{gone.last_four}" in page
 
 
+def test_a_key_is_limited_to_models_and_the_list_says_so(hers: Client) -> None:
+    assert "All models" not in hers.get("/keys").content.decode()
+    hers.post("/keys/new", form_of(hers) | {"models": "Anthropic/*, openai/gpt-4o\n\nopenai/gpt-4o-mini"})
+    key = ApiKey.objects.get()
+    assert key.allowed_models == ["anthropic/*", "openai/gpt-4o", "openai/gpt-4o-mini"]
+    page = hers.get("/keys").content.decode()
+    assert "anthropic/*" in page and "and 1 more" in page and "All models" not in page
+
+
+def test_a_key_that_names_no_maker_is_told_how_to(hers: Client) -> None:
+    page = hers.post("/keys/new", form_of(hers) | {"models": "gpt-4o"}).content.decode()
+    assert "“gpt-4o” lacks its maker: write maker/gpt-4o, or */gpt-4o for any maker." in page
+
+
+def test_a_key_is_edited(hers: Client, project: Project) -> None:
+    expires_at = timezone.now() + timedelta(days=3, minutes=7)
+    key, _raw = create_key(project, "laptop", expires_at=expires_at, allowed_models=["openai/*"])
+    form = hers.get(f"/keys/{key.pk}").context["form"]
+    values = {name: form[name].value() or "" for name in form.fields}
+    assert values["models"] == "openai/*"
+    assert hers.post(f"/keys/{key.pk}", values | {"name": "phone", "requests_per_minute": "9"}).url == "/keys"
+    key.refresh_from_db()
+    assert (key.name, key.requests_per_minute, key.expires_at) == ("phone", 9, expires_at)
+    hers.post(f"/keys/{key.pk}", values | {"models": "", "expires_on": ""})
+    key.refresh_from_db()
+    assert (key.allowed_models, key.expires_at) == ([], None)
+    assert hers.post(f"/keys/{key.pk}", values | {"models": "?"}).context["form"].errors
+
+
+def test_an_expired_key_can_be_renamed_and_brought_back(hers: Client, project: Project) -> None:
+    key, _raw = create_key(project, "laptop")
+    ApiKey.objects.filter(pk=key.pk).update(expires_at=timezone.now() - timedelta(days=3))
+    values = {"name": "phone", "expires_on": hers.get(f"/keys/{key.pk}").context["form"]["expires_on"].value()}
+    assert hers.post(f"/keys/{key.pk}", values).status_code == 302
+    tomorrow = timezone.localdate() + timedelta(days=1)
+    hers.post(f"/keys/{key.pk}", values | {"expires_on": tomorrow.isoformat()})
+    key.refresh_from_db()
+    assert key.expires_at is not None and key.expires_at > timezone.now()
+
+
+def test_a_revoked_key_has_nothing_to_edit(hers: Client, project: Project) -> None:
+    key, _raw = create_key(project, "laptop")
+    revoke_key(key)
+    assert hers.post(f"/keys/{key.pk}", {"name": "again"}).url == "/keys"
+    page = hers.get("/keys").content.decode()
+    assert "laptop is revoked and cannot be changed." in page and f'href="/keys/{key.pk}"' not in page
+
+
+def test_a_project_is_made_strict(hers: Client, project: Project) -> None:
+    page = hers.get(f"/projects/{project.pk}").content.decode()
+    assert "x-router-dropped" in page and "checked" not in page
+    hers.post(f"/projects/{project.pk}", {"name": "Default", "strict_translation": "on"})
+    project.refresh_from_db()
+    assert project.strict_translation
+    assert "checked" in hers.get(f"/projects/{project.pk}").content.decode()
+
+
 def test_revoking_asks_first(hers: Client, project: Project) -> None:
     key, _raw = create_key(project, "laptop")
     assert "Revoke laptop?" in hers.get(f"/keys/{key.pk}/revoke").content.decode()
@@ -129,6 +195,7 @@ def test_nobody_reaches_what_is_not_theirs(hers: Client, bob: User) -> None:
     key, _raw = create_key(foreign, "bobs")
     assert "bobs" not in hers.get("/keys").content.decode()
     assert hers.post(f"/keys/{key.pk}/revoke").status_code == 404
+    assert hers.post(f"/keys/{key.pk}", {"name": "mine"}).status_code == 404
     assert hers.post("/keys/new", form_of(hers) | {"project": str(foreign.pk)}).context["form"].errors
     for path in (f"/projects/{foreign.pk}", f"/projects/{foreign.pk}/archive"):
         assert hers.post(path, {"name": "Mine"}).status_code == 404

@@ -64,10 +64,33 @@ def test_snippets_name_our_address(client: Client, settings: Any) -> None:
 
 
 @pytest.mark.django_db
-def test_docs_say_plainly_what_is_not_open_yet(client: Client) -> None:
-    page = text_of(client, "/docs")
-    assert "Claude Code and Codex CLI do not work yet." in page
-    assert "/v1/messages and /v1/responses" in page
+def test_docs_tell_how_every_client_is_set_up(client: Client, settings: Any) -> None:
+    settings.PUBLIC_URL = "https://router.example"
+    page = MONEY.sub("", text_of(client, "/docs")).replace("&quot;", '"')
+    for line in (
+        "export ANTHROPIC_BASE_URL=https://router.example\n",
+        "export ANTHROPIC_AUTH_TOKEN=sk-ro-…",
+        'base_url = "https://router.example/v1"',
+        'wire_api = "responses"',
+        '"baseURL": "https://router.example/v1"',
+        "POST /v1beta/models/{model}:generateContent",
+        "x-router-strict",
+    ):
+        assert line in page, line
+
+
+@pytest.mark.django_db
+def test_no_page_claims_what_was_true_before_the_endpoints_opened(client: Client) -> None:
+    for path in ("/", "/docs", "/llms.txt"):
+        page = text_of(client, path)
+        assert "Not open yet: " not in page and "not open yet. Clients" not in page and "do not work yet" not in page
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_examples_are_escaped(client: Client, settings: Any, path: str) -> None:
+    settings.PUBLIC_URL = "https://router.example/<b>"
+    assert "/<b>" not in text_of(client, path).split("</head>")[1]
 
 
 def test_robots_keep_out_of_the_dashboard(client: Client) -> None:
