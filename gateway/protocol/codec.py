@@ -97,13 +97,25 @@ class StreamEncoder(Protocol):
     def keep_alive(self) -> bytes: ...
 
 
-class Codec(Protocol):
-    """All methods are pure. Only ProtocolError is raised, and only by the decode and splice methods."""
+class ClientCodec(Protocol):
+    """What serving callers of a dialect takes. All methods are pure. Only ProtocolError is raised, and only by
+    decode_request."""
 
     @property
     def dialect(self) -> str: ...
 
     def decode_request(self, body: bytes, target: Target = NO_TARGET) -> Conversation: ...
+
+    def encode_reply(self, reply: Reply, context: ReplyContext) -> bytes: ...
+
+    def stream_encoder(self, context: ReplyContext) -> StreamEncoder: ...
+
+    def encode_problem(self, problem: Problem, request_id: str) -> bytes: ...
+
+
+class Codec(ClientCodec, Protocol):
+    """Both sides of a dialect: callers and providers. All methods are pure. Only ProtocolError is raised, and only by
+    the decode and splice methods."""
 
     def encode_request(
         self,
@@ -134,13 +146,7 @@ class Codec(Protocol):
     def decode_reply(self, body: bytes) -> Reply:
         """A 200 body. Raises ProtocolError of kind upstream when it is not a reply of this dialect."""
 
-    def encode_reply(self, reply: Reply, context: ReplyContext) -> bytes: ...
-
     def stream_decoder(self, *, include_usage: bool = True, max_event_bytes: int = MAX_EVENT_BYTES) -> StreamDecoder:
         """``include_usage``: whether a caller of the same dialect asked to see usage in the stream."""
 
-    def stream_encoder(self, context: ReplyContext) -> StreamEncoder: ...
-
     def decode_failure(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamFailure: ...
-
-    def encode_problem(self, problem: Problem, request_id: str) -> bytes: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.protocol import fields
+from gateway.protocol.anthropic_messages.citations import read_citations
 from gateway.protocol.conversation import (
     NOTHING,
     File,
@@ -15,6 +16,7 @@ from gateway.protocol.conversation import (
     ToolCall,
     ToolResult,
 )
+from gateway.protocol.envelope import is_sealed, unseal
 from gateway.protocol.json_text import dump_text
 
 DIALECT = "anthropic_messages"
@@ -38,11 +40,7 @@ def decode_block(block: JsonObject, where: str) -> Part:
     if kind == "tool_result":
         return _decode_result(block, where)
     if kind == "thinking":
-        return Reasoning(
-            text=fields.text(block, "thinking", where) or "",
-            signature=fields.text(block, "signature", where),
-            origin=DIALECT,
-        )
+        return _decode_thinking(block, where)
     if kind == "redacted_thinking":
         return Reasoning(redacted=fields.required_text(block, "data", where), origin=DIALECT)
     if kind in ("image", "document"):
@@ -50,10 +48,21 @@ def decode_block(block: JsonObject, where: str) -> Part:
     return Opaque(origin=DIALECT, kind=kind, value=block)
 
 
+def _decode_thinking(block: JsonObject, where: str) -> Reasoning:
+    """Thinking without a signature is of another maker, and so is what we sealed."""
+    text = fields.text(block, "thinking", where) or ""
+    signature = fields.text(block, "signature", where)
+    if not signature or is_sealed(signature):
+        return unseal(signature, text) or Reasoning(text)
+    return Reasoning(text, signature, origin=DIALECT)
+
+
 def _decode_text(block: JsonObject, where: str) -> Text:
     extras = fields.rest(block, ("type", "text", "cache_control"))
+    text = fields.required_text(block, "text", where)
     return Text(
-        fields.required_text(block, "text", where),
+        text,
+        citations=read_citations(block.get("citations"), len(text)),
         cache=fields.cache_lifetime(block, where),
         extras=extras,
         origin=DIALECT if extras else "",

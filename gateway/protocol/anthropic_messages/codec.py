@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.protocol import failures
-from gateway.protocol.anthropic_messages import encode, request
+from gateway.protocol.anthropic_messages import encode, request, splice
 from gateway.protocol.anthropic_messages import problem as problems
 from gateway.protocol.anthropic_messages import reply as replies
 from gateway.protocol.anthropic_messages.blocks import DIALECT
@@ -41,7 +41,12 @@ class AnthropicMessages:
         max_output_tokens: int | None,
         quirks: Quirks = STANDARD,
     ) -> EncodedRequest:
-        return encode.encode_request(conversation, upstream_model=upstream_model, max_output_tokens=max_output_tokens)
+        return encode.encode_request(
+            conversation,
+            upstream_model=upstream_model,
+            max_output_tokens=max_output_tokens,
+            quirks=quirks.messages,
+        )
 
     def splice_request(
         self,
@@ -54,11 +59,12 @@ class AnthropicMessages:
         target: Target = NO_TARGET,
         quirks: Quirks = STANDARD,
     ) -> EncodedRequest:
-        return request.splice_request(
+        return splice.splice_request(
             parsed or load_request(body),
             upstream_model=upstream_model,
             max_output_tokens=max_output_tokens,
             client_headers=client_headers,
+            quirks=quirks.messages,
         )
 
     def decode_reply(self, body: bytes) -> Reply:

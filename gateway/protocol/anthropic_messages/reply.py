@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.protocol.anthropic_messages.blocks import DIALECT
+from gateway.protocol.anthropic_messages.citations import read_citations, write_citations
+from gateway.protocol.anthropic_messages.seals import seal_block
 from gateway.protocol.anthropic_messages.turns import arguments_object, plain_id
 from gateway.protocol.anthropic_messages.usage import read_usage, write_usage
 from gateway.protocol.anthropic_messages.words import read_finish, write_finish
@@ -14,15 +16,24 @@ from gateway.protocol.conversation import JsonObject, Opaque, Part, Reasoning, R
 from gateway.protocol.json_text import dump, dump_text, load_reply, unreadable_reply
 from gateway.protocol.reply import Choice, Reply
 
-# No signature of ours: a block without one would be refused when it comes back to Claude itself, and the codec
-# leaves it out for every other upstream.
-_NO_SIGNATURE = ""
-
 
 def string(source: Mapping[str, Any], name: str) -> str:
     """The field if it is text, else ""."""
     value = source.get(name)
     return value if isinstance(value, str) else ""
+
+
+def explanation_of(source: Mapping[str, Any]) -> str:
+    """Why the provider refused, in the words that it has for the user; "" for an answer."""
+    details = source.get("stop_details")
+    return string(details, "explanation") if isinstance(details, Mapping) else ""
+
+
+def stop_details(reason: str, explanation: str) -> dict[str, Any]:
+    """The field ``stop_details``, to be merged in; empty for an answer that is no refusal."""
+    if reason != "refusal":
+        return {}
+    return {"stop_details": {"type": "refusal", "category": None, "explanation": explanation or None}}
 
 
 def tier_of(usage: Any) -> str | None:
@@ -37,6 +48,9 @@ def decode_reply(body: bytes) -> Reply:
     parts = tuple(_decode_block(block) for block in content if isinstance(block, dict))
     has_calls = any(isinstance(part, ToolCall) for part in parts)
     native = string(source, "stop_reason")
+    explanation = explanation_of(source)
+    if explanation:
+        parts = (*parts, Refusal(explanation))
     choice = Choice(
         index=0,
         parts=parts,
@@ -56,8 +70,10 @@ def decode_reply(body: bytes) -> Reply:
 def _decode_block(block: JsonObject) -> Part:
     kind = string(block, "type")
     if kind == "text":
+        text = string(block, "text")
         extras = {"citations": block["citations"]} if block.get("citations") else {}
-        return Text(string(block, "text"), extras=extras, origin=DIALECT if extras else "")
+        citations = read_citations(block.get("citations"), len(text))
+        return Text(text, extras=extras, origin=DIALECT if extras else "", citations=citations)
     if kind == "tool_use":
         arguments = block.get("input")
         text = dump_text(arguments) if isinstance(arguments, dict) else "{}"
@@ -77,6 +93,8 @@ def encode_reply(reply: Reply, context: ReplyContext) -> bytes:
     if reply.service_tier is not None:
         usage["service_tier"] = reply.service_tier
     blocks = [_encode_block(part, order, context) for order, part in enumerate(choice.parts)]
+    reason = write_finish(choice.finish, has_calls=has_calls, stop_sequence=choice.stop_sequence)
+    refusal = "".join(part.text for part in choice.parts if isinstance(part, Refusal))
     return dump(
         {
             "id": context.response_id,
@@ -84,8 +102,9 @@ def encode_reply(reply: Reply, context: ReplyContext) -> bytes:
             "role": "assistant",
             "model": context.model,
             "content": [block for block in blocks if block is not None],
-            "stop_reason": write_finish(choice.finish, has_calls=has_calls, stop_sequence=choice.stop_sequence),
+            "stop_reason": reason,
             "stop_sequence": choice.stop_sequence,
+            **stop_details(reason, refusal),
             "usage": usage,
         }
     )
@@ -98,18 +117,15 @@ def estimated_usage(context: ReplyContext) -> dict[str, Any]:
 
 def _encode_block(part: Part, order: int, context: ReplyContext) -> dict[str, Any] | None:
     if isinstance(part, Text):
-        extras = part.extras if part.origin == DIALECT else {}
-        return {"type": "text", "text": part.text, **extras}
+        extras = part.extras if part.origin == DIALECT else write_citations(part.citations)
+        return {"type": "text", "text": part.text, **extras} if part.text else None
     if isinstance(part, Refusal):
         return {"type": "text", "text": part.text}
     if isinstance(part, ToolCall):
         call_id = plain_id(part.id) if part.id else made_up_id(context, order)
         return {"type": "tool_use", "id": call_id, "name": part.name, "input": arguments_object(part.arguments)}
     if isinstance(part, Reasoning):
-        if part.redacted is not None:
-            return {"type": "redacted_thinking", "data": part.redacted}
-        signature = part.signature if part.origin == DIALECT and part.signature else _NO_SIGNATURE
-        return {"type": "thinking", "thinking": part.text, "signature": signature}
+        return seal_block(part)
     if isinstance(part, Opaque) and part.origin == DIALECT:
         return dict(part.value)
     return None

@@ -1,15 +1,18 @@
-"""Messages requests: body to conversation, and a body for an upstream of this dialect from its own text."""
+"""Messages requests: body to conversation."""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from gateway.protocol import fields
 from gateway.protocol.anthropic_messages.blocks import DIALECT, decode_content
-from gateway.protocol.codec import EncodedRequest
+from gateway.protocol.anthropic_messages.host import is_billing
 from gateway.protocol.conversation import (
     NOTHING,
+    ROUTER_FIELDS,
     Conversation,
     ForeignTool,
     JsonObject,
@@ -17,16 +20,13 @@ from gateway.protocol.conversation import (
     ResponseFormat,
     Role,
     Sampling,
+    Text,
     Tool,
     ToolChoice,
     Turn,
 )
-from gateway.protocol.json_text import dump, load_request
+from gateway.protocol.json_text import load_request
 from gateway.protocol.problem import invalid
-
-PATH = "/messages"
-VERSION = "2023-06-01"
-LEAST_THINKING = 1024
 
 _KNOWN = frozenset(
     [
@@ -45,9 +45,17 @@ _KNOWN = frozenset(
         "thinking",
         "output_config",
         "output_format",
+        "service_tier",
+        # What agents always send and no other dialect has to know: the answer is the same without them.
+        "safeguards",
+        "diagnostics",
+        "cache_control",
+        *ROUTER_FIELDS,
     ]
 )
-_TOOL_FIELDS = frozenset(("type", "name", "description", "input_schema", "strict", "cache_control"))
+_TOOL_FIELDS = frozenset(("type", "name", "description", "input_schema", "strict", "cache_control", "defer_loading"))
+_TIERS = {"auto": "auto", "standard_only": "default"}
+_PLAIN_USER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def decode_request(body: bytes) -> Conversation:
@@ -78,17 +86,28 @@ def decode_request(body: bytes) -> Conversation:
         reasoning=_decode_thinking(source),
         stream=fields.flag(source, "stream") or False,
         include_usage=True,
-        user=fields.text(metadata, "user_id", "metadata."),
+        user=short_user(fields.text(metadata, "user_id", "metadata.")),
         metadata=fields.rest(metadata, ("user_id",)),
+        service_tier=_TIERS.get(fields.text(source, "service_tier") or ""),
+        routing={name: source[name] for name in ROUTER_FIELDS & source.keys()},
         extras=_extras(source),
         dialect=DIALECT,
         source=source,
     )
 
 
+def short_user(user_id: str | None) -> str | None:
+    """An id that every maker takes. Agents write a whole JSON object of devices and sessions, which is no one's
+    business elsewhere: it becomes a hash, always the same for the same text."""
+    if user_id is None or _PLAIN_USER.fullmatch(user_id):
+        return user_id
+    return hashlib.sha256(user_id.encode("utf-8", "replace")).hexdigest()[:32]
+
+
 def _decode_turns(source: JsonObject) -> tuple[Turn, ...]:
     turns: list[Turn] = []
     system = decode_content(source, "system", "")
+    system = tuple(part for part in system if not (isinstance(part, Text) and is_billing(part.text)))
     if system:
         turns.append(Turn(role="system", parts=system))
     for index, message in enumerate(fields.objects(source, "messages")):
@@ -119,6 +138,7 @@ def _decode_tools(source: JsonObject) -> tuple[Tool | ForeignTool, ...]:
                 cache=fields.cache_lifetime(item, where),
                 extras=extras,
                 origin=DIALECT if extras else "",
+                deferred=fields.flag(item, "defer_loading", where) or False,
             )
         )
     return tuple(tools)
@@ -168,42 +188,3 @@ def _extras(source: JsonObject) -> JsonObject:
     if config:
         extras["output_config"] = config
     return extras or NOTHING
-
-
-def passed_headers(client_headers: Mapping[str, str]) -> dict[str, str]:
-    """Version and betas as the caller wrote them; our version where it wrote none."""
-    headers = {"anthropic-version": client_headers.get("anthropic-version") or VERSION}
-    if client_headers.get("anthropic-beta"):
-        headers["anthropic-beta"] = client_headers["anthropic-beta"]
-    return headers
-
-
-def splice_request(
-    source: JsonObject,
-    *,
-    upstream_model: str,
-    max_output_tokens: int | None,
-    client_headers: Mapping[str, str],
-) -> EncodedRequest:
-    """The caller's own body with another model name and the output limit lowered."""
-    body: dict[str, Any] = dict(source)
-    body["model"] = upstream_model
-    dropped: tuple[str, ...] = ()
-    own = fields.integer(body, "max_tokens", least=1)
-    if max_output_tokens is not None and (own is None or own > max_output_tokens):
-        body["max_tokens"] = max_output_tokens
-        dropped = _fit_thinking(body, max_output_tokens)
-    return EncodedRequest(path=PATH, body=dump(body), headers=passed_headers(client_headers), dropped=dropped)
-
-
-def _fit_thinking(body: dict[str, Any], limit: int) -> tuple[str, ...]:
-    """The thinking budget must stay below the limit, and has a least value of its own."""
-    thinking = body.get("thinking")
-    budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
-    if not isinstance(thinking, dict) or type(budget) is not int or budget < limit:
-        return ()
-    if limit <= LEAST_THINKING:
-        del body["thinking"]
-        return ("thinking",)
-    body["thinking"] = {**thinking, "budget_tokens": limit - 1}
-    return ("thinking.budget_tokens",)

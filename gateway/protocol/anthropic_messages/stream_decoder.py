@@ -6,16 +6,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.protocol.anthropic_messages.blocks import DIALECT
-from gateway.protocol.anthropic_messages.reply import string, tier_of
+from gateway.protocol.anthropic_messages.citations import read_citation
+from gateway.protocol.anthropic_messages.reply import explanation_of, string, tier_of
 from gateway.protocol.anthropic_messages.usage import opening_report, overlay, read_usage
 from gateway.protocol.anthropic_messages.words import read_finish
 from gateway.protocol.codec import Passed
 from gateway.protocol.failures import failure_in_stream, malformed, oversized
 from gateway.protocol.json_text import dump_text, load_lenient
 from gateway.protocol.reply import (
+    CitationDelta,
     Done,
     Finished,
     ReasoningDelta,
+    RefusalDelta,
     SignatureDelta,
     Started,
     StreamError,
@@ -147,6 +150,10 @@ class MessagesStreamDecoder:
             yield ReasoningDelta(string(delta, "thinking"))
         elif kind == "signature_delta" and string(delta, "signature"):
             yield SignatureDelta(signature=string(delta, "signature"), origin=DIALECT)
+        elif kind == "citations_delta":
+            citation = read_citation(delta.get("citation"))
+            if citation is not None:
+                yield CitationDelta(citation)
         elif kind == "input_json_delta" and index in self._calls and string(delta, "partial_json"):
             self._unsent_input.pop(index, None)
             yield ToolCallDelta(self._calls[index], arguments=string(delta, "partial_json"))
@@ -161,6 +168,8 @@ class MessagesStreamDecoder:
         native = string(delta, "stop_reason")
         if native and not self._finished:
             self._finished = True
+            if explanation_of(delta):
+                yield RefusalDelta(explanation_of(delta))
             stop_sequence = string(delta, "stop_sequence") or None
             yield Finished(read_finish(native, has_calls=bool(self._calls)), 0, native, stop_sequence)
         if isinstance(value.get("usage"), Mapping):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.protocol.anthropic_messages.citations import write_citation
 from gateway.protocol.anthropic_messages.problem import error_body
-from gateway.protocol.anthropic_messages.reply import estimated_usage, made_up_id
+from gateway.protocol.anthropic_messages.reply import estimated_usage, made_up_id, stop_details
+from gateway.protocol.anthropic_messages.seals import DIALECT, seal_block, signature_of
 from gateway.protocol.anthropic_messages.stream_decoder import MESSAGE_STOP
 from gateway.protocol.anthropic_messages.turns import plain_id
 from gateway.protocol.anthropic_messages.usage import write_usage
 from gateway.protocol.anthropic_messages.words import write_finish
 from gateway.protocol.codec import ReplyContext
+from gateway.protocol.conversation import Reasoning
 from gateway.protocol.json_text import dump
 from gateway.protocol.problem import Problem
 from gateway.protocol.reply import (
+    CitationDelta,
     Finished,
     ReasoningDelta,
     RefusalDelta,
@@ -42,6 +46,7 @@ class MessagesStreamEncoder:
         self._calls: dict[int, int] = {}
         self._waiting = _WaitingInput()
         self._finish: Finished | None = None
+        self._refusal = ""
         self._usage: UsageReport | None = None
 
     def encode(self, event: StreamEvent) -> bytes:
@@ -70,7 +75,7 @@ class MessagesStreamEncoder:
         )
         context = self._context
         usage = write_usage(self._usage.usage, context.extra_usage) if self._usage else estimated_usage(context)
-        delta = {"stop_reason": reason, "stop_sequence": stop_sequence}
+        delta = {"stop_reason": reason, "stop_sequence": stop_sequence, **stop_details(reason, self._refusal)}
         return head + _event("message_delta", delta=delta, usage=usage) + MESSAGE_STOP
 
     def problem(self, problem: Problem) -> bytes:
@@ -83,14 +88,18 @@ class MessagesStreamEncoder:
         return PING
 
     def _content(self, event: StreamEvent) -> bytes:
+        if isinstance(event, RefusalDelta):
+            self._refusal += event.text
         if isinstance(event, TextDelta | RefusalDelta):
-            return self._text(event.text)
+            return self._text(event.text) if event.text else b""
         if isinstance(event, ReasoningDelta):
             return self._block("thinking", {"type": "thinking", "thinking": "", "signature": ""}) + self._delta(
                 self._blocks - 1, {"type": "thinking_delta", "thinking": event.text}
             )
         if isinstance(event, SignatureDelta):
             return self._signature(event)
+        if isinstance(event, CitationDelta):
+            return self._citation(event)
         if isinstance(event, ToolCallDelta):
             return self._call(event)
         return b""
@@ -122,15 +131,28 @@ class MessagesStreamEncoder:
         )
 
     def _signature(self, event: SignatureDelta) -> bytes:
-        """A signature ends its block; a redacted piece is a block of its own."""
-        if event.redacted is not None:
-            block = {"type": "redacted_thinking", "data": event.redacted}
-            return self._block("redacted", block, again=True) + self._close_block()
-        if not event.signature:
+        """A signature ends its block; a redacted piece, or one without text, is a block of its own.
+
+        What another maker signed comes sealed: its text, if any, stands in the block itself.
+        """
+        piece = Reasoning(signature=event.signature, redacted=event.redacted, origin=event.origin, id=event.id)
+        if event.redacted is not None and event.origin == DIALECT:
+            return self._block("redacted", seal_block(piece), again=True) + self._close_block()
+        signature = signature_of(piece)
+        if not signature:
             return b""
-        opening = self._block("thinking", {"type": "thinking", "thinking": "", "signature": ""})
-        delta = {"type": "signature_delta", "signature": event.signature}
+        opening = self._block(
+            "thinking", {"type": "thinking", "thinking": "", "signature": ""}, again=event.redacted is not None
+        )
+        delta = {"type": "signature_delta", "signature": signature}
         return opening + self._delta(self._blocks - 1, delta) + self._close_block()
+
+    def _citation(self, event: CitationDelta) -> bytes:
+        citation = write_citation(event.citation)
+        if citation is None:
+            return b""
+        delta = {"type": "citations_delta", "citation": citation}
+        return self._block("text", {"type": "text", "text": ""}) + self._delta(self._blocks - 1, delta)
 
     def _call(self, event: ToolCallDelta) -> bytes:
         opening = b""

@@ -8,6 +8,8 @@ from typing import Any
 
 from gateway.protocol import fields
 from gateway.protocol.anthropic_messages.blocks import DIALECT
+from gateway.protocol.anthropic_messages.message_list import SYSTEM_ROLES, Messages
+from gateway.protocol.anthropic_messages.seals import seal_block
 from gateway.protocol.conversation import (
     Audio,
     Conversation,
@@ -23,21 +25,27 @@ from gateway.protocol.conversation import (
     Turn,
 )
 from gateway.protocol.json_text import load_lenient
+from gateway.protocol.problem import invalid
+from gateway.protocol.quirks.messages import MessagesQuirks
+from gateway.protocol.tool_names import call_as_function
 
 _ODD_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
 Block = dict[str, Any]
 
 
-def encode_turns(conversation: Conversation, dropped: list[str]) -> tuple[list[Block], list[dict[str, Any]]]:
+def encode_turns(
+    conversation: Conversation, quirks: MessagesQuirks, dropped: list[str]
+) -> tuple[list[Block], list[dict[str, Any]]]:
     """(system blocks, messages). Leading system turns become the system field, later ones stay in their place."""
     turns = list(conversation.turns)
     own = conversation.dialect == DIALECT
     leading = _leading(turns, own)
-    system = [block for turn in turns[:leading] for block in encode_parts(turn.parts, dropped)]
-    messages = _Messages(own)
+    writer = _Writer(quirks, dropped)
+    system = [block for turn in turns[:leading] for block in writer.parts(turn.parts)]
+    messages = Messages(own=own, keeps_system=own or quirks.system_between == "all")
     for turn in turns[leading:]:
-        messages.add(turn, encode_parts(turn.parts, dropped))
+        messages.add(turn, writer.parts(turn.parts))
     if not messages.list and system:
         # A request of system text alone is good at other makers; here it needs something said by the user.
         return [], [{"role": "user", "content": system}]
@@ -47,60 +55,94 @@ def encode_turns(conversation: Conversation, dropped: list[str]) -> tuple[list[B
 def _leading(turns: Sequence[Turn], own: bool) -> int:
     count = 0
     for turn in turns[: 1 if own else len(turns)]:
-        if turn.role not in ("system", "developer"):
+        if turn.role not in SYSTEM_ROLES:
             break
         count += 1
     return count
 
 
-class _Messages:
-    """Joins what has to stand in one message: all results of one assistant turn, and the text after them."""
+class _Writer:
+    """Blocks for one host; what cannot be carried is named in ``dropped``."""
 
-    def __init__(self, own: bool) -> None:
-        self.list: list[dict[str, Any]] = []
-        self._own = own
-        self._after_results = False
+    def __init__(self, quirks: MessagesQuirks, dropped: list[str]) -> None:
+        self._quirks = quirks
+        self._dropped = dropped
 
-    def add(self, turn: Turn, blocks: list[Block]) -> None:
-        if not blocks and not self._own:
-            return
-        role = "assistant" if turn.role == "assistant" else "user"
-        if self._own and turn.role == "system":
-            role = "system"
-        if self._after_results and turn.role in ("tool", "user"):
-            self.list[-1]["content"].extend(blocks)
-        else:
-            self.list.append({"role": role, "content": blocks, **(turn.extras if self._own else {})})
-        self._after_results = turn.role == "tool"
+    def parts(self, parts: Iterable[Part]) -> list[Block]:
+        return [block for part in parts if (block := self._part(part)) is not None]
 
+    def _part(self, part: Part) -> Block | None:
+        """One block, or None where there is nothing to send."""
+        if isinstance(part, Text | Refusal):
+            return _encode_text(part)
+        if isinstance(part, Image):
+            return {"type": "image", "source": _source(part), **fields.cache_control(part.cache)}
+        if isinstance(part, File):
+            return self._file(part)
+        if isinstance(part, ToolCall):
+            return _encode_call(part)
+        if isinstance(part, ToolResult):
+            return self._result(part)
+        if isinstance(part, Reasoning):
+            return self._reasoning(part)
+        if isinstance(part, Audio):
+            self._dropped.append("audio")
+            return None
+        return self._opaque(part)
 
-def encode_parts(parts: Iterable[Part], dropped: list[str]) -> list[Block]:
-    blocks: list[Block] = []
-    for part in parts:
-        block = _encode_part(part, dropped)
-        if block is not None:
-            blocks.append(block)
-    return blocks
+    def _opaque(self, part: Opaque) -> Block | None:
+        if part.kind == "compaction_trigger":
+            raise invalid(
+                "This model cannot compact a conversation. Ask for a summary in a message instead.",
+                param="input",
+                code="unsupported_value",
+            )
+        if part.origin == DIALECT and part.kind not in self._quirks.without_blocks:
+            return dict(part.value)
+        self._dropped.append(part.kind)
+        return None
 
+    def _file(self, part: File) -> Block | None:
+        title = {"title": part.name} if part.name is not None else {}
+        extras = part.extras if part.origin == DIALECT else {}
+        more = {**title, **extras, **fields.cache_control(part.cache)}
+        takes_documents = "document" not in self._quirks.without_blocks
+        if part.text is not None:
+            if not takes_documents:
+                text = f"{part.name}\n\n{part.text}" if part.name else part.text
+                return {"type": "text", "text": text, **fields.cache_control(part.cache)}
+            return {
+                "type": "document",
+                "source": {"type": "text", "media_type": "text/plain", "data": part.text},
+                **more,
+            }
+        if part.data is None and part.url is None:
+            # A file stored at another maker cannot be had from here.
+            self._dropped.append("file_id")
+            return None
+        if not takes_documents:
+            self._dropped.append("file")
+            return None
+        return {"type": "document", "source": _source(part), **more}
 
-def _encode_part(part: Part, dropped: list[str]) -> Block | None:
-    """One block, or None where there is nothing to send; what cannot be carried is named in ``dropped``."""
-    if isinstance(part, Text | Refusal):
-        return _encode_text(part)
-    if isinstance(part, Image):
-        return {"type": "image", "source": _source(part), **fields.cache_control(part.cache)}
-    if isinstance(part, File):
-        return _encode_file(part, dropped)
-    if isinstance(part, ToolCall):
-        return _encode_call(part)
-    if isinstance(part, ToolResult):
-        return _encode_result(part, dropped)
-    if isinstance(part, Reasoning):
-        return _encode_reasoning(part, dropped)
-    if isinstance(part, Opaque) and part.origin == DIALECT:
-        return dict(part.value)
-    dropped.append("audio" if isinstance(part, Audio) else part.kind)
-    return None
+    def _result(self, part: ToolResult) -> Block:
+        block: Block = {"type": "tool_result", "tool_use_id": plain_id(part.call_id)}
+        content = self.parts(part.parts)
+        if content:
+            block["content"] = content
+        if part.is_error:
+            block["is_error"] = True
+        return {**block, **fields.cache_control(part.cache)}
+
+    def _reasoning(self, part: Reasoning) -> Block | None:
+        """Thinking that another maker signed is of no use here, nor is it worth a word."""
+        if part.origin == DIALECT and (part.redacted or part.signature):
+            if part.redacted and "redacted_thinking" in self._quirks.without_blocks:
+                return None
+            return seal_block(part)
+        if self._quirks.checks_signatures or not part.text:
+            return None
+        return {"type": "thinking", "thinking": part.text, "signature": ""}
 
 
 def _encode_text(part: Text | Refusal) -> Block | None:
@@ -120,52 +162,17 @@ def _source(part: Image | File) -> dict[str, Any]:
     return {"type": "url", "url": part.url}
 
 
-def _encode_file(part: File, dropped: list[str]) -> Block | None:
-    if part.text is not None:
-        source: dict[str, Any] = {"type": "text", "media_type": "text/plain", "data": part.text}
-    elif part.data is None and part.url is None:
-        # A file stored at another maker cannot be had from here.
-        dropped.append("file_id")
-        return None
-    else:
-        source = _source(part)
-    extras = part.extras if part.origin == DIALECT else {}
-    title = {"title": part.name} if part.name is not None else {}
-    return {"type": "document", "source": source, **title, **extras, **fields.cache_control(part.cache)}
-
-
 def _encode_call(part: ToolCall) -> Block:
     extras = part.extras if part.origin == DIALECT else {}
+    call = part if part.origin == DIALECT else call_as_function(part)
     return {
         "type": "tool_use",
-        "id": plain_id(part.id),
-        "name": part.name,
-        "input": arguments_object(part.arguments),
+        "id": plain_id(call.id),
+        "name": call.name,
+        "input": arguments_object(call.arguments),
         **extras,
         **fields.cache_control(part.cache),
     }
-
-
-def _encode_result(part: ToolResult, dropped: list[str]) -> Block:
-    block: Block = {"type": "tool_result", "tool_use_id": plain_id(part.call_id)}
-    content = encode_parts(part.parts, dropped)
-    if content:
-        block["content"] = content
-    if part.is_error:
-        block["is_error"] = True
-    return {**block, **fields.cache_control(part.cache)}
-
-
-def _encode_reasoning(part: Reasoning, dropped: list[str]) -> Block | None:
-    if part.origin != DIALECT:
-        dropped.append("reasoning")
-        return None
-    if part.redacted is not None:
-        return {"type": "redacted_thinking", "data": part.redacted}
-    block: Block = {"type": "thinking", "thinking": part.text}
-    if part.signature is not None:
-        block["signature"] = part.signature
-    return block
 
 
 def plain_id(call_id: str) -> str:

@@ -71,5 +71,5 @@ def write_usage(usage: TokenUsage, extra: Mapping[str, Any] = NOTHING) -> dict[s
     if usage.reasoning:
         body["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
     if usage.web_search:
-        body["server_tool_use"] = {"web_search_requests": usage.web_search}
+        body["server_tool_use"] = {"web_search_requests": usage.web_search, "web_fetch_requests": 0}
     return {**body, **extra}

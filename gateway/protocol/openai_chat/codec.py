@@ -41,7 +41,9 @@ class OpenAIChat:
         max_output_tokens: int | None,
         quirks: Quirks = STANDARD,
     ) -> EncodedRequest:
-        return encode.encode_request(conversation, upstream_model=upstream_model, max_output_tokens=max_output_tokens)
+        return encode.encode_request(
+            conversation, upstream_model=upstream_model, max_output_tokens=max_output_tokens, quirks=quirks
+        )
 
     def splice_request(
         self,
@@ -55,7 +57,10 @@ class OpenAIChat:
         quirks: Quirks = STANDARD,
     ) -> EncodedRequest:
         return request.splice_request(
-            parsed or load_request(body), upstream_model=upstream_model, max_output_tokens=max_output_tokens
+            parsed or load_request(body),
+            upstream_model=upstream_model,
+            max_output_tokens=max_output_tokens,
+            quirks=quirks,
         )
 
     def decode_reply(self, body: bytes) -> Reply:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 from gateway.protocol import fields
 from gateway.protocol.conversation import (
     NOTHING,
     Audio,
+    Citation,
     File,
     Image,
     JsonObject,
@@ -21,7 +23,8 @@ from gateway.protocol.conversation import (
     ToolResult,
     Turn,
 )
-from gateway.protocol.openai_chat.reasoning import read_reasoning
+from gateway.protocol.openai_chat.citations import read_annotations
+from gateway.protocol.openai_chat.reasoning import beside_calls, read_reasoning
 from gateway.protocol.problem import invalid
 
 DIALECT = "openai_chat"
@@ -63,7 +66,9 @@ def _decode_message(message: JsonObject, where: str) -> Turn:
     if role not in _ROLES:
         raise invalid(f"'{where}role' is not a known role.", param=where + "role", code="invalid_value")
     if role == "assistant":
-        parts = (*read_reasoning(message), *parts, *_refusal(message, where), *decode_calls(message, where))
+        content = _with_citations(parts, read_annotations(message.get("annotations")))
+        rest = (*content, *_refusal(message, where), *decode_calls(message, where))
+        parts = beside_calls(read_reasoning(message), rest)
     return Turn(role=cast(Role, role), parts=_with_cache(parts, cache), name=name, extras=extras)
 
 
@@ -71,11 +76,19 @@ def _result_parts(parts: tuple[Part, ...]) -> tuple[Text | Image | File | Audio 
     return tuple(part for part in parts if isinstance(part, Text | Image | File | Audio | Opaque))
 
 
+def _with_citations(parts: tuple[Part, ...], citations: tuple[Citation, ...]) -> tuple[Part, ...]:
+    """Citations of a message belong to its text."""
+    last = parts[-1] if parts else None
+    if not citations or not isinstance(last, Text):
+        return parts
+    return (*parts[:-1], replace(last, citations=citations))
+
+
 def _with_cache(parts: tuple[Part, ...], cache: str | None) -> tuple[Part, ...]:
     """A breakpoint on the message moves to its last text."""
     if cache is None or not parts or not isinstance(parts[-1], Text):
         return parts
-    return (*parts[:-1], Text(parts[-1].text, cache=cache))
+    return (*parts[:-1], replace(parts[-1], cache=cache))
 
 
 def _refusal(message: JsonObject, where: str) -> tuple[Part, ...]:
@@ -164,6 +177,14 @@ def decode_calls(message: JsonObject, where: str) -> tuple[Part, ...]:
 
 
 def _decode_call(item: JsonObject, where: str) -> Part:
+    custom = fields.obj(item, "custom", where) if item.get("type") == "custom" else None
+    if custom is not None:
+        return ToolCall(
+            id=fields.text(item, "id", where) or "",
+            name=fields.required_text(custom, "name", where + "custom."),
+            arguments=fields.text(custom, "input", where + "custom.") or "",
+            custom=True,
+        )
     function = fields.obj(item, "function", where)
     if function is None:
         return Opaque(origin=DIALECT, kind=fields.text(item, "type", where) or "tool_call", value=item)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gateway.protocol.codec import ReplyContext
-from gateway.protocol.conversation import JsonObject, Opaque, Part, Reasoning, Refusal, Text, ToolCall
+from gateway.protocol.conversation import Citation, JsonObject, Opaque, Part, Reasoning, Refusal, Text, ToolCall
 from gateway.protocol.json_text import dump, load_reply, unreadable_reply
+from gateway.protocol.openai_chat.citations import read_annotations, read_sources, shifted, write_annotations
 from gateway.protocol.openai_chat.messages import DIALECT, thinking_text
-from gateway.protocol.openai_chat.reasoning import read_reasoning, write_reasoning
+from gateway.protocol.openai_chat.reasoning import beside_calls, read_reasoning, write_reasoning
 from gateway.protocol.openai_chat.usage import usage_in_body, write_usage
 from gateway.protocol.openai_chat.words import read_finish, write_finish
 from gateway.protocol.reply import Choice, Reply
+from gateway.protocol.tool_names import ToolNames
 
 
 def string(source: Mapping[str, Any], name: str) -> str:
@@ -26,8 +29,11 @@ def decode_reply(body: bytes) -> Reply:
     choices = source.get("choices")
     if not isinstance(choices, list):
         raise unreadable_reply()
+    sources = read_sources(source)
     return Reply(
-        choices=tuple(_decode_choice(item, order) for order, item in enumerate(choices) if isinstance(item, dict)),
+        choices=tuple(
+            _decode_choice(item, order, sources) for order, item in enumerate(choices) if isinstance(item, dict)
+        ),
         usage=usage_in_body(source),
         upstream_id=string(source, "id"),
         upstream_model=string(source, "model"),
@@ -35,21 +41,31 @@ def decode_reply(body: bytes) -> Reply:
     )
 
 
-def _decode_choice(item: JsonObject, order: int) -> Choice:
+def _decode_choice(item: JsonObject, order: int, sources: Sequence[Citation]) -> Choice:
     message = item.get("message")
     message = message if isinstance(message, dict) else {}
     calls = read_calls(message)
-    parts: list[Part] = [*read_reasoning(message), *_content_parts(message)]
+    content = list(_content_parts(message))
+    cite(content, read_annotations(message.get("annotations")) or (sources if order == 0 else ()))
     if string(message, "refusal"):
-        parts.append(Refusal(string(message, "refusal")))
+        content.append(Refusal(string(message, "refusal")))
     native = string(item, "finish_reason")
     index = item.get("index")
     return Choice(
         index=index if type(index) is int else order,
-        parts=(*parts, *calls),
+        parts=beside_calls(read_reasoning(message), [*content, *calls]),
         finish=read_finish(native, has_calls=bool(calls)) if native else None,
         native_finish=native,
     )
+
+
+def cite(content: list[Part], citations: Sequence[Citation]) -> None:
+    """Puts a message's citations on its last text."""
+    places = [place for place, part in enumerate(content) if isinstance(part, Text)]
+    if citations and places:
+        text = content[places[-1]]
+        assert isinstance(text, Text)
+        content[places[-1]] = replace(text, citations=tuple(citations))
 
 
 def _content_parts(message: JsonObject) -> Sequence[Part]:
@@ -73,9 +89,14 @@ def read_calls(message: JsonObject) -> list[ToolCall]:
     calls: list[ToolCall] = []
     listed = message.get("tool_calls")
     for item in listed if isinstance(listed, list) else []:
-        function = item.get("function") if isinstance(item, dict) else None
+        if not isinstance(item, dict):
+            continue
+        function, custom = item.get("function"), item.get("custom")
         if isinstance(function, dict):
             calls.append(ToolCall(string(item, "id"), string(function, "name"), string(function, "arguments")))
+        elif isinstance(custom, dict):
+            call = ToolCall(string(item, "id"), string(custom, "name"), string(custom, "input"), custom=True)
+            calls.append(call)
     legacy = message.get("function_call")
     if isinstance(legacy, dict):
         calls.append(ToolCall("", string(legacy, "name"), string(legacy, "arguments")))
@@ -98,21 +119,51 @@ def encode_reply(reply: Reply, context: ReplyContext) -> bytes:
 
 
 def _encode_choice(choice: Choice, context: ReplyContext) -> dict[str, Any]:
+    names = ToolNames.of(context.conversation)
     text = [part.text for part in choice.parts if isinstance(part, Text)]
     refusal = "".join(part.text for part in choice.parts if isinstance(part, Refusal))
-    calls = [part for part in choice.parts if isinstance(part, ToolCall)]
+    parts = _with_ids(choice, context)
+    calls = [names.restore(part) for part in parts if isinstance(part, ToolCall)]
     message: dict[str, Any] = {"role": "assistant", "content": "".join(text) if text else None}
     message["refusal"] = refusal or None
-    message.update(write_reasoning([part for part in choice.parts if isinstance(part, Reasoning)]))
+    annotations = _annotations(choice)
+    if annotations:
+        message["annotations"] = annotations
+    message.update(write_reasoning(parts))
     if calls:
-        message["tool_calls"] = [_encode_call(call, order, context) for order, call in enumerate(calls)]
+        message["tool_calls"] = [_encode_call(call) for call in calls]
     finish = write_finish(choice.finish, has_calls=bool(calls), has_refusal=bool(refusal))
     return {"index": choice.index, "message": message, "logprobs": None, "finish_reason": finish}
 
 
-def _encode_call(call: ToolCall, order: int, context: ReplyContext) -> dict[str, Any]:
+def _with_ids(choice: Choice, context: ReplyContext) -> list[Part]:
+    """The parts, every call with an id: the caller needs one to answer it."""
+    parts: list[Part] = []
+    calls = 0
+    for part in choice.parts:
+        if isinstance(part, ToolCall):
+            part = part if part.id else replace(part, id=made_up_id(context, calls))
+            calls += 1
+        parts.append(part)
+    return parts
+
+
+def _annotations(choice: Choice) -> list[dict[str, Any]]:
+    """Those of all texts; their places count from the beginning of the whole."""
+    citations: list[Citation] = []
+    length = 0
+    for part in choice.parts:
+        if isinstance(part, Text):
+            citations.extend(shifted(part.citations, length))
+            length += len(part.text)
+    return write_annotations(citations)
+
+
+def _encode_call(call: ToolCall) -> dict[str, Any]:
+    if call.custom:
+        return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
     function = {"name": call.name, "arguments": call.arguments or "{}"}
-    return {"id": call.id or made_up_id(context, order), "type": "function", "function": function}
+    return {"id": call.id, "type": "function", "function": function}
 
 
 def made_up_id(context: ReplyContext, order: int, choice: int = 0) -> str:

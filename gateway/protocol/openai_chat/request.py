@@ -7,12 +7,15 @@ from typing import Any
 
 from gateway.protocol import fields
 from gateway.protocol.codec import EncodedRequest
-from gateway.protocol.conversation import NOTHING, Conversation, JsonObject, Sampling
+from gateway.protocol.conversation import NOTHING, ROUTER_FIELDS, Conversation, JsonObject, Sampling
+from gateway.protocol.envelope import is_sealed
 from gateway.protocol.json_text import dump, load_request
+from gateway.protocol.openai_chat.host import fit_body, fit_history
 from gateway.protocol.openai_chat.messages import DIALECT, decode_messages
 from gateway.protocol.openai_chat.reasoning import read_controls
-from gateway.protocol.openai_chat.tools import decode_choice, decode_format, decode_tools
+from gateway.protocol.openai_chat.tools import decode_choice, decode_format, decode_tools, is_foreign_choice
 from gateway.protocol.problem import invalid
+from gateway.protocol.quirks.quirks import STANDARD, Quirks
 
 PATH = "/chat/completions"
 MOST_CHOICES = 128
@@ -43,6 +46,10 @@ _KNOWN = frozenset(
         "stream_options",
         "user",
         "metadata",
+        "prompt_cache_key",
+        "service_tier",
+        "verbosity",
+        *ROUTER_FIELDS,
     ]
 )
 
@@ -51,8 +58,10 @@ _KNOWN = frozenset(
 _NEWER_LIMIT = re.compile(r"(?:^|/)(?:gpt-(?!oss)|chatgpt|codex|o\d)", re.IGNORECASE)
 
 
-def limit_field(upstream_model: str) -> str:
+def limit_field(upstream_model: str, quirks: Quirks = STANDARD) -> str:
     """The field in which this model takes its output limit."""
+    if quirks.limit_field:
+        return quirks.limit_field
     return "max_completion_tokens" if _NEWER_LIMIT.search(upstream_model) else "max_tokens"
 
 
@@ -76,6 +85,10 @@ def decode_request(body: bytes) -> Conversation:
         include_usage=fields.flag(options, "include_usage", "stream_options.") or False,
         user=fields.text(source, "user"),
         metadata=fields.obj(source, "metadata") or NOTHING,
+        cache_key=fields.text(source, "prompt_cache_key"),
+        service_tier=fields.text(source, "service_tier"),
+        verbosity=fields.text(source, "verbosity"),
+        routing={name: source[name] for name in ROUTER_FIELDS & source.keys()} or NOTHING,
         extras=_extras(source, options),
         dialect=DIALECT,
         source=source,
@@ -104,7 +117,7 @@ def _extras(source: JsonObject, options: JsonObject) -> JsonObject:
     further = fields.rest(options, ("include_usage",))
     if further:
         extras["stream_options"] = further
-    if isinstance(source.get("tool_choice"), dict) and source["tool_choice"].get("type") != "function":
+    if is_foreign_choice(source):
         extras["tool_choice"] = source["tool_choice"]
     wish = source.get("response_format")
     if isinstance(wish, dict) and wish.get("type") not in ("text", "json_object", "json_schema"):
@@ -112,19 +125,41 @@ def _extras(source: JsonObject, options: JsonObject) -> JsonObject:
     return extras or NOTHING
 
 
-def splice_request(source: JsonObject, *, upstream_model: str, max_output_tokens: int | None) -> EncodedRequest:
-    """The caller's own body with another model name, stream usage asked for, and the output limit lowered."""
-    body: dict[str, Any] = dict(source)
+def splice_request(
+    source: JsonObject, *, upstream_model: str, max_output_tokens: int | None, quirks: Quirks = STANDARD
+) -> EncodedRequest:
+    """The caller's own body with another model name, stream usage asked for, the output limit lowered, and without
+    what is ours or what the host refuses."""
+    dropped: list[str] = []
+    body: dict[str, Any] = {name: value for name, value in source.items() if name not in ROUTER_FIELDS}
     body["model"] = upstream_model
-    if body.get("stream") is True:
+    if body.get("stream") is True and not quirks.usage_unasked:
         options = body.get("stream_options")
         body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
     if max_output_tokens is not None:
-        _lower_limit(body, max_output_tokens, upstream_model)
-    return EncodedRequest(path=PATH, body=dump(body))
+        _lower_limit(body, max_output_tokens, limit_field(upstream_model, quirks))
+    if isinstance(body.get("messages"), list):
+        body["messages"] = [_unsealed(message) for message in body["messages"]]
+    fit_body(body, quirks, upstream_model, dropped)
+    fit_history(body, quirks, upstream_model, dropped)
+    return EncodedRequest(path=PATH, body=dump(body), dropped=tuple(dict.fromkeys(dropped)))
 
 
-def _lower_limit(body: dict[str, Any], limit: int, upstream_model: str) -> None:
+def _unsealed(message: Any) -> Any:
+    """The message without seals: chat has none of its own, so one that a caller carried over is of no use here."""
+    details = message.get("reasoning_details") if isinstance(message, dict) else None
+    if not isinstance(details, list) or not any(_has_seal(entry) for entry in details):
+        return message
+    kept = [entry for entry in details if not _has_seal(entry)]
+    bare = {name: value for name, value in message.items() if name != "reasoning_details"}
+    return {**bare, "reasoning_details": kept} if kept else bare
+
+
+def _has_seal(entry: Any) -> bool:
+    return isinstance(entry, dict) and (is_sealed(entry.get("signature")) or is_sealed(entry.get("data")))
+
+
+def _lower_limit(body: dict[str, Any], limit: int, name_at_host: str) -> None:
     set_by_caller = False
     for name in ("max_completion_tokens", "max_tokens"):
         own = fields.integer(body, name, least=1)
@@ -132,4 +167,4 @@ def _lower_limit(body: dict[str, Any], limit: int, upstream_model: str) -> None:
             set_by_caller = True
             body[name] = min(own, limit)
     if not set_by_caller:
-        body[limit_field(upstream_model)] = limit
+        body[name_at_host] = limit

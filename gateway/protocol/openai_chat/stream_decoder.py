@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from gateway.protocol.codec import Passed
-from gateway.protocol.conversation import Reasoning, Text
+from gateway.protocol.conversation import Citation, Reasoning, Text
 from gateway.protocol.failures import failure_in_stream, malformed, oversized
 from gateway.protocol.json_text import dump, load_lenient
+from gateway.protocol.openai_chat.citations import read_annotations, read_sources
 from gateway.protocol.openai_chat.messages import DIALECT
 from gateway.protocol.openai_chat.reasoning import read_reasoning
 from gateway.protocol.openai_chat.reply import content_part, string
 from gateway.protocol.openai_chat.usage import usage_in_body
 from gateway.protocol.openai_chat.words import read_finish, write_finish
 from gateway.protocol.reply import (
+    CitationDelta,
     Done,
     Finished,
     ReasoningDelta,
@@ -43,6 +46,7 @@ class ChatStreamDecoder:
         self._done = False
         self._failed = False
         self._broken = False
+        self._sources: tuple[Citation, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -123,6 +127,7 @@ class ChatStreamDecoder:
             self._started = True
             self._envelope = {name: chunk[name] for name in _ENVELOPE if name in chunk}
             events.append(Started(upstream_id=string(chunk, "id"), upstream_model=string(chunk, "model")))
+        self._sources = read_sources(chunk) or self._sources
         choices = chunk.get("choices")
         for order, item in enumerate(choices if isinstance(choices, list) else []):
             if isinstance(item, dict):
@@ -138,18 +143,23 @@ class ChatStreamDecoder:
         state = self._choices.setdefault(choice, _ChoiceState(choice))
         delta = item.get("delta")
         if isinstance(delta, dict):
-            yield from _text_events(delta, choice)
-            yield from state.call_events(delta)
+            yield from state.content_events(delta)
         native = string(item, "finish_reason")
         if native and not state.finished:
             state.finished = True
+            if choice == 0 and not state.has_citations:
+                yield from (CitationDelta(citation) for citation in self._sources)
             yield Finished(read_finish(native, has_calls=state.has_calls), choice, native)
 
 
+def _reasoning_events(thought: Reasoning, choice: int) -> Iterator[StreamEvent]:
+    if thought.text:
+        yield ReasoningDelta(thought.text, choice)
+    if thought.origin != DIALECT and (thought.signature is not None or thought.redacted is not None):
+        yield SignatureDelta(thought.signature, thought.redacted, thought.origin, choice, thought.id)
+
+
 def _text_events(delta: Mapping[str, Any], choice: int) -> Iterator[StreamEvent]:
-    for thought in read_reasoning(delta):
-        if isinstance(thought, Reasoning):
-            yield from _reasoning_events(thought, choice)
     content = delta.get("content")
     if isinstance(content, str) and content:
         yield TextDelta(content, choice)
@@ -163,18 +173,12 @@ def _text_events(delta: Mapping[str, Any], choice: int) -> Iterator[StreamEvent]
         yield RefusalDelta(string(delta, "refusal"), choice)
 
 
-def _reasoning_events(thought: Reasoning, choice: int) -> Iterator[StreamEvent]:
-    if thought.text:
-        yield ReasoningDelta(thought.text, choice)
-    if thought.origin != DIALECT:
-        yield SignatureDelta(thought.signature, thought.redacted, thought.origin, choice)
-
-
 class _ChoiceState:
     """The calls of one choice. Providers number them from 0, all as 0, or not at all; ours are numbered in order."""
 
     def __init__(self, choice: int) -> None:
         self.finished = False
+        self.has_citations = False
         self._choice = choice
         # By number from the provider, and by id: where a call's next pieces go.
         self._by_index: dict[int, int] = {}
@@ -189,12 +193,27 @@ class _ChoiceState:
     def has_calls(self) -> bool:
         return bool(self._ids)
 
-    def call_events(self, delta: Mapping[str, Any]) -> Iterator[StreamEvent]:
+    def content_events(self, delta: Mapping[str, Any]) -> Iterator[StreamEvent]:
+        for thought in read_reasoning(delta):
+            if isinstance(thought, Reasoning):
+                yield from _reasoning_events(thought, self._choice)
+        yield from _text_events(delta, self._choice)
+        for citation in read_annotations(delta.get("annotations")):
+            self.has_citations = True
+            yield CitationDelta(citation, self._choice)
+        yield from self._call_events(delta)
+
+    def _call_events(self, delta: Mapping[str, Any]) -> Iterator[StreamEvent]:
         calls = delta.get("tool_calls")
         for item in calls if isinstance(calls, list) else []:
-            function = item.get("function") if isinstance(item, dict) else None
+            if not isinstance(item, dict):
+                continue
+            function, custom = item.get("function"), item.get("custom")
             if isinstance(function, dict):
                 yield self._call_event(item.get("index"), string(item, "id"), function)
+            elif isinstance(custom, dict):
+                call = {"name": custom.get("name"), "arguments": custom.get("input")}
+                yield replace(self._call_event(item.get("index"), string(item, "id"), call), custom=True)
         legacy = delta.get("function_call")
         if isinstance(legacy, dict):
             yield self._call_event(0, "", legacy)

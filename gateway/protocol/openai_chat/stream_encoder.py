@@ -7,14 +7,16 @@ from typing import Any
 from gateway.protocol.codec import ReplyContext
 from gateway.protocol.conversation import Reasoning
 from gateway.protocol.json_text import dump
+from gateway.protocol.openai_chat.citations import write_annotations
 from gateway.protocol.openai_chat.problem import error_object
-from gateway.protocol.openai_chat.reasoning import write_detail
+from gateway.protocol.openai_chat.reasoning import write_details
 from gateway.protocol.openai_chat.reply import made_up_id
 from gateway.protocol.openai_chat.stream_decoder import DONE
 from gateway.protocol.openai_chat.usage import write_usage
 from gateway.protocol.openai_chat.words import write_finish
 from gateway.protocol.problem import Problem
 from gateway.protocol.reply import (
+    CitationDelta,
     Finished,
     FinishReason,
     ReasoningDelta,
@@ -29,6 +31,7 @@ from gateway.protocol.reply import (
     UsageSeen,
 )
 from gateway.protocol.sse import encode_event
+from gateway.protocol.tool_names import CallRestorer, ToolNames
 
 KEEP_ALIVE = b": keep-alive\n\n"
 
@@ -36,6 +39,7 @@ KEEP_ALIVE = b": keep-alive\n\n"
 class ChatStreamEncoder:
     def __init__(self, context: ReplyContext) -> None:
         self._context = context
+        self._restorer = CallRestorer(ToolNames.of(context.conversation))
         self._opened: set[int] = set()
         self._finished: set[int] = set()
         self._with_calls: set[int] = set()
@@ -47,6 +51,9 @@ class ChatStreamEncoder:
         self._closed = False
 
     def encode(self, event: StreamEvent) -> bytes:
+        return b"".join(self._encode(item) for item in self._restorer.feed(event))
+
+    def _encode(self, event: StreamEvent) -> bytes:
         if self._closed:
             return b""
         if isinstance(event, UsageSeen):
@@ -67,6 +74,7 @@ class ChatStreamEncoder:
     def end(self) -> bytes:
         if self._closed:
             return b""
+        rest = b"".join(self._encode(item) for item in self._restorer.flush())
         # A client that never sees a finish asks again and pays again.
         unfinished = sorted(self._opened - self._finished) if self._opened else [0]
         endings = b"".join(self._finish(Finished(FinishReason.STOP, choice)) for choice in unfinished)
@@ -76,7 +84,7 @@ class ChatStreamEncoder:
             body = self._envelope([])
             body["usage"] = write_usage(self._usage.usage, self._context.extra_usage)
             usage = encode_event(dump(body))
-        return endings + usage + DONE
+        return rest + endings + usage + DONE
 
     def problem(self, problem: Problem) -> bytes:
         if self._closed:
@@ -101,28 +109,34 @@ class ChatStreamEncoder:
             return {"tool_calls": [self._call(event)]}
         if isinstance(event, SignatureDelta):
             return self._signature(event)
+        if isinstance(event, CitationDelta):
+            annotations = write_annotations([event.citation])
+            return {"annotations": annotations} if annotations else None
         return None
 
     def _call(self, event: ToolCallDelta) -> dict[str, Any]:
+        kind, text = ("custom", "input") if event.custom else ("function", "arguments")
         if event.id is None and event.name is None:
-            return {"index": event.index, "function": {"arguments": event.arguments}}
+            return {"index": event.index, kind: {text: event.arguments}}
         return {
             "index": event.index,
             "id": event.id or made_up_id(self._context, event.index, event.choice),
-            "type": "function",
-            "function": {"name": event.name or "", "arguments": event.arguments},
+            "type": kind,
+            kind: {"name": event.name or "", text: event.arguments},
         }
 
     def _signature(self, event: SignatureDelta) -> dict[str, Any] | None:
         """The signed piece whole: a caller that sends it back unchanged need not put pieces together."""
         index = self._signed.get(event.choice, 0)
-        text = "" if event.redacted is not None else self._thoughts.pop(event.choice, "")
-        piece = Reasoning(text=text, signature=event.signature, redacted=event.redacted, origin=event.origin)
-        detail = write_detail(piece, index)
-        if detail is None:
+        has_text = event.redacted is None or event.origin == "openai_responses"
+        text = self._thoughts.pop(event.choice, "") if has_text else ""
+        details = write_details(
+            Reasoning(text, event.signature, event.redacted, event.origin, id=event.id), index, call_id=""
+        )
+        if not details:
             return None
         self._signed[event.choice] = index + 1
-        return {"reasoning_details": [detail]}
+        return {"reasoning_details": details}
 
     def _open(self, choice: int) -> bytes:
         if choice in self._opened:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.protocol import fields
@@ -21,70 +22,118 @@ from gateway.protocol.conversation import (
     Turn,
 )
 from gateway.protocol.openai_chat.reasoning import write_reasoning
+from gateway.protocol.quirks.quirks import STANDARD, Quirks
+from gateway.protocol.tool_names import call_as_function, flat_name
 
 DIALECT = "openai_chat"
 # Claude Code's first system block names its own version: noise to other makers, and poison to their prompt caches.
 _BILLING_BLOCK = "x-anthropic-billing-header:"
 
 
-def encode_turns(conversation: Conversation, dropped: list[str]) -> list[dict[str, Any]]:
+def encode_turns(conversation: Conversation, dropped: list[str], quirks: Quirks = STANDARD) -> list[dict[str, Any]]:
     own = conversation.dialect in ("", DIALECT)
+    writer = _Writer(own=own, keeps_cache=own or quirks.cache_hints, quirks=quirks, tools=bool(conversation.tools))
     messages: list[dict[str, Any]] = []
     for turn in conversation.turns:
-        messages.extend(_encode_turn(turn, own, dropped))
+        messages.extend(_encode_turn(turn, writer, dropped))
     return messages
 
 
-def _encode_turn(turn: Turn, own: bool, dropped: list[str]) -> Iterable[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """``own``: the caller spoke chat. ``tools``: tools are offered in this request."""
+
+    own: bool
+    keeps_cache: bool
+    quirks: Quirks
+    tools: bool
+
+
+def _encode_turn(turn: Turn, writer: _Writer, dropped: list[str]) -> Iterable[dict[str, Any]]:
     parts: Sequence[Part] = turn.parts
-    if not own:
+    if not writer.own:
         parts = [part for part in parts if not (isinstance(part, Text) and part.text.startswith(_BILLING_BLOCK))]
         if turn.role == "system" and not parts:
             return
     results = [part for part in parts if isinstance(part, ToolResult)]
     if results:
-        yield from _encode_results(results, turn, dropped)
+        yield from _encode_results(results, turn, dropped, keeps_cache=writer.keeps_cache)
         parts = [part for part in parts if not isinstance(part, ToolResult)]
         if not parts:
             return
     message: dict[str, Any] = {"role": "user" if turn.role == "tool" else turn.role}
     if turn.role == "assistant":
-        message.update(_assistant_fields(parts, dropped))
+        message.update(_assistant_fields(parts, writer, dropped))
     else:
-        message["content"] = _content(parts, dropped, own=own)
+        message["content"] = _content(parts, dropped, own=writer.keeps_cache)
     if turn.name is not None:
         message["name"] = turn.name
-    if own:
+    if writer.own:
         message.update(turn.extras)
     yield message
 
 
-def _assistant_fields(parts: Sequence[Part], dropped: list[str]) -> dict[str, Any]:
-    thoughts = [part for part in parts if isinstance(part, Reasoning)]
-    ours = [part for part in thoughts if part.origin in ("", DIALECT)]
-    if len(ours) < len(thoughts):
-        dropped.append("reasoning")
+def _assistant_fields(parts: Sequence[Part], writer: _Writer, dropped: list[str]) -> dict[str, Any]:
+    quirks = writer.quirks
     calls = [part for part in parts if isinstance(part, ToolCall)]
     refusal = "".join(part.text for part in parts if isinstance(part, Refusal))
     plain = [part for part in parts if not isinstance(part, Reasoning | ToolCall | Refusal)]
     odd_calls = [part for part in plain if isinstance(part, Opaque) and "function" not in part.value and _is_call(part)]
     plain = [part for part in plain if part not in odd_calls]
-    content = _content(plain, dropped, own=True) if plain else None
-    message: dict[str, Any] = {"content": content, **write_reasoning(ours)}
+    content: Any = _content(plain, dropped, own=writer.keeps_cache) if plain else None
+    thoughts = [part for part in parts if not isinstance(part, Reasoning) or _comes_back(part, writer)]
+    message: dict[str, Any] = {"content": content}
+    if quirks.reasoning_field == "content":
+        message["content"] = _with_thinking(content, thoughts)
+    elif quirks.reasoning_field:
+        message.update(_reasoning_fields(thoughts, writer))
     if refusal:
         message["refusal"] = refusal
-    encoded = [_encode_call(call) for call in calls] + [dict(part.value) for part in odd_calls]
+    encoded = [_encode_call(call, quirks) for call in calls] + [dict(part.value) for part in odd_calls]
     if encoded:
         message["tool_calls"] = encoded
     return message
 
 
+def _comes_back(piece: Reasoning, writer: _Writer) -> bool:
+    """Old reasoning of another maker is worth nothing to most, and its signature nothing to anybody else."""
+    if writer.quirks.reasoning_back == "with_tools":
+        return writer.tools
+    signed = piece.signature is not None or piece.redacted is not None
+    return piece.origin in ("", DIALECT) or (writer.quirks.signed_details and signed)
+
+
+def _reasoning_fields(parts: Sequence[Part], writer: _Writer) -> dict[str, Any]:
+    quirks = writer.quirks
+    if quirks.signed_details:
+        return write_reasoning(parts, quirks.reasoning_field)
+    plain = [part if not isinstance(part, Reasoning) else _unsigned(part) for part in parts]
+    return write_reasoning(plain, quirks.reasoning_field)
+
+
+def _unsigned(piece: Reasoning) -> Reasoning:
+    return piece if piece.origin in ("", DIALECT) else Reasoning(text=piece.text)
+
+
+def _with_thinking(content: Any, parts: Sequence[Part]) -> Any:
+    """Mistral's form: the reasoning is the first part of the content."""
+    text = "".join(part.text for part in parts if isinstance(part, Reasoning))
+    if not text:
+        return content
+    rest = [{"type": "text", "text": content}] if isinstance(content, str) and content else content or []
+    return [{"type": "thinking", "thinking": [{"type": "text", "text": text}]}, *rest]
+
+
 def _is_call(part: Opaque) -> bool:
-    """Whether this is a call of a kind that only chat knows (a custom tool's)."""
+    """Whether this is a call of a kind that only chat knows."""
     return part.origin == DIALECT and part.kind in ("custom", "tool_call")
 
 
-def _encode_call(call: ToolCall) -> dict[str, Any]:
+def _encode_call(call: ToolCall, quirks: Quirks) -> dict[str, Any]:
+    if call.custom and quirks.custom_tools:
+        name = flat_name(call.name, call.namespace)
+        return {"id": call.id, "type": "custom", "custom": {"name": name, "input": call.arguments}}
+    call = call_as_function(call)
     encoded: dict[str, Any] = {
         "id": call.id,
         "type": "function",
@@ -95,7 +144,9 @@ def _encode_call(call: ToolCall) -> dict[str, Any]:
     return encoded
 
 
-def _encode_results(results: Sequence[ToolResult], turn: Turn, dropped: list[str]) -> Iterable[dict[str, Any]]:
+def _encode_results(
+    results: Sequence[ToolResult], turn: Turn, dropped: list[str], *, keeps_cache: bool
+) -> Iterable[dict[str, Any]]:
     """One message for each result; what is not text follows the last of them, since a tool message holds only text."""
     media: list[Part] = []
     for result in results:
@@ -103,7 +154,7 @@ def _encode_results(results: Sequence[ToolResult], turn: Turn, dropped: list[str
         media.extend(part for part in result.parts if not isinstance(part, Text))
         if result.is_error:
             texts = [Text("Error: "), *texts]
-        content: Any = _content(texts, dropped, own=not result.is_error)
+        content: Any = _content(texts, dropped, own=keeps_cache and not result.is_error)
         if result.is_error and isinstance(content, list):
             content = "".join(part.text for part in texts)
         message = {"role": "tool", "tool_call_id": result.call_id, "content": content}
@@ -111,7 +162,10 @@ def _encode_results(results: Sequence[ToolResult], turn: Turn, dropped: list[str
             message["name"] = turn.name
         yield message
     if media:
-        yield {"role": "user", "content": _content([Text("Attached to the tool results:"), *media], dropped, own=True)}
+        yield {
+            "role": "user",
+            "content": _content([Text("Attached to the tool results:"), *media], dropped, own=keeps_cache),
+        }
 
 
 def _content(parts: Sequence[Part], dropped: list[str], *, own: bool) -> str | list[dict[str, Any]]:

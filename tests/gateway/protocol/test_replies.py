@@ -11,6 +11,7 @@ from billing.pricing.usage import TokenUsage
 from gateway.protocol.codec import ReplyContext, StreamDecoder
 from gateway.protocol.conversation import Opaque, Reasoning, Refusal, Text, ToolCall
 from gateway.protocol.dialects import CODECS, codec_of
+from gateway.protocol.envelope import seal
 from gateway.protocol.problem import Problem, ProtocolError
 from gateway.protocol.reply import (
     Choice,
@@ -91,7 +92,7 @@ def test_a_messages_reply_is_written_in_anthropic_s_own_counting() -> None:
     )
     body = json.loads(MESSAGES.encode_reply(reply, CONTEXT))
     assert body["content"] == [
-        {"type": "thinking", "thinking": "hm", "signature": ""},
+        {"type": "thinking", "thinking": "hm", "signature": seal(Reasoning(origin="openai_chat"))},
         {"type": "redacted_thinking", "data": "xx"},
         {"type": "text", "text": "a", "citations": [1]},
         {"type": "text", "text": "no"},

@@ -12,6 +12,7 @@ from gateway.protocol.anthropic_messages.turns import arguments_object, plain_id
 from gateway.protocol.codec import EncodedRequest
 from gateway.protocol.conversation import Audio, Conversation, Image, Refusal, Text, ToolResult, Turn
 from gateway.protocol.dialects import codec_of
+from gateway.protocol.quirks.quirks import Quirks
 
 CHAT = codec_of("openai_chat")
 MESSAGES = codec_of("anthropic_messages")
@@ -53,7 +54,7 @@ def test_leading_system_messages_become_the_system_field() -> None:
     assert [block["text"] for block in body["system"]] == ["one", "two"]
     assert [(message["role"], message["content"][0]["text"]) for message in body["messages"]] == [
         ("user", "q"),
-        ("user", "later"),
+        ("user", "<system-reminder>\nlater\n</system-reminder>"),
     ]
 
 
@@ -147,7 +148,7 @@ def test_wishes_that_messages_cannot_carry_are_named() -> None:
             "logit_bias": {"1": 2},
             "stream": True,
             "stream_options": {"include_obfuscation": False},
-            "tools": [*TOOLS, {"type": "custom", "custom": {}}],
+            "tools": TOOLS,
             "user": "u",
         }
     )
@@ -162,7 +163,6 @@ def test_wishes_that_messages_cannot_carry_are_named() -> None:
         "response_format",
         "metadata",
         "logit_bias",
-        "tools.custom",
     }
     assert body["temperature"] == 1
     assert body["stop_sequences"] == ["END"]
@@ -210,7 +210,8 @@ def test_tools_and_formats_go_to_messages() -> None:
         {"name": "f", "input_schema": schema, "strict": True},
         {"name": "g", "input_schema": {"type": "object"}},
     ]
-    assert body["output_config"] == {"format": {"type": "json_schema", "schema": schema}}
+    closed = {**schema, "additionalProperties": False}
+    assert body["output_config"] == {"format": {"type": "json_schema", "schema": closed}}
     assert "output_config" not in sent(to_messages({"response_format": {"type": "text"}}))
 
 
@@ -242,7 +243,7 @@ def test_each_generation_is_asked_to_think_in_its_own_way(model: str, style: str
             False,
         ),
         ({"reasoning_effort": "max"}, "claude-haiku-4-5", {"type": "enabled", "budget_tokens": 8999}, None, False),
-        ({"reasoning_effort": "xhigh"}, "claude-opus-5", {"type": "adaptive"}, "high", False),
+        ({"reasoning_effort": "xhigh"}, "claude-opus-5", {"type": "adaptive"}, "xhigh", False),
         ({"reasoning": {"enabled": True}}, "claude-opus-5", {"type": "adaptive"}, None, False),
         ({"reasoning_effort": "none"}, "claude-opus-5", {"type": "disabled"}, None, False),
         ({"reasoning_effort": "high"}, "claude-3-5-haiku", None, None, True),
@@ -280,9 +281,9 @@ def test_thinking_is_off_while_tools_run_without_its_signature() -> None:
     assert blocks[0] == {"type": "thinking", "thinking": "t", "signature": "s"}
 
 
-def test_foreign_reasoning_is_left_out_and_named() -> None:
+def test_foreign_reasoning_is_left_out_without_a_word() -> None:
     encoded = to_messages({"messages": [*QUESTION, {"role": "assistant", "content": "a", "reasoning_content": "r"}]})
-    assert encoded.dropped == ("reasoning",)
+    assert encoded.dropped == ()
     assert b'"r"' not in encoded.body
 
 
@@ -377,7 +378,7 @@ def test_results_follow_their_calls_and_what_is_no_text_follows_them() -> None:
         },
         {"role": "user", "content": "and now?"},
     ]
-    assert set(encoded.dropped) == {"reasoning", "server_tool_use"}
+    assert encoded.dropped == ("server_tool_use",)
 
 
 def test_documents_go_to_chat() -> None:
@@ -410,7 +411,7 @@ def test_tools_and_choices_go_to_chat() -> None:
     body = sent(encoded)
     assert body["tools"] == [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
     assert (body["tool_choice"], body["parallel_tool_calls"]) == ("required", False)
-    assert encoded.dropped == ("tools.defer_loading", "tools.web_search_20250305")
+    assert encoded.dropped == ("tools.defer_loading", "tools[web_search_20250305]")
     named = to_chat({"tools": [{"name": "f", "input_schema": {}}], "tool_choice": {"type": "tool", "name": "f"}})
     assert sent(named)["tool_choice"] == {"type": "function", "function": {"name": "f"}}
     assert "tool_choice" not in sent(to_chat({"tool_choice": {"type": "auto"}}))
@@ -507,7 +508,8 @@ def test_chat_kinds_that_messages_lacks_go_back_to_chat() -> None:
         "reasoning": {"effort": "low", "exclude": True},
     }
     conversation = CHAT.decode_request(json.dumps(body).encode())
-    written = sent(CHAT.encode_request(conversation, upstream_model="m", max_output_tokens=None))
+    quirks = Quirks(custom_tools=True)
+    written = sent(CHAT.encode_request(conversation, upstream_model="m", max_output_tokens=None, quirks=quirks))
     assert CHAT.decode_request(json.dumps(written).encode()).tools == conversation.tools
     assert written["reasoning"] == {"effort": "low", "exclude": True}
     assistant = written["messages"][1]

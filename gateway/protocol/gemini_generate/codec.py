@@ -1,0 +1,80 @@
+"""Google Gemini generateContent and streamGenerateContent, as one codec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.protocol import failures
+from gateway.protocol.codec import (
+    MAX_EVENT_BYTES,
+    NO_TARGET,
+    EncodedRequest,
+    ReplyContext,
+    StreamDecoder,
+    StreamEncoder,
+    Target,
+)
+from gateway.protocol.conversation import NOTHING, Conversation, JsonObject
+from gateway.protocol.gemini_generate import encode, request, splice
+from gateway.protocol.gemini_generate import problem as problems
+from gateway.protocol.gemini_generate import reply as replies
+from gateway.protocol.gemini_generate.names import DIALECT
+from gateway.protocol.gemini_generate.stream_decoder import GeminiStreamDecoder
+from gateway.protocol.gemini_generate.stream_encoder import GeminiStreamEncoder
+from gateway.protocol.json_text import load_request
+from gateway.protocol.problem import Problem, UpstreamFailure
+from gateway.protocol.quirks.quirks import STANDARD, Quirks
+from gateway.protocol.reply import Reply
+
+
+class GeminiGenerate:
+    dialect = DIALECT
+
+    def decode_request(self, body: bytes, target: Target = NO_TARGET) -> Conversation:
+        return request.decode_request(body, target)
+
+    def encode_request(
+        self,
+        conversation: Conversation,
+        *,
+        upstream_model: str,
+        max_output_tokens: int | None,
+        quirks: Quirks = STANDARD,
+    ) -> EncodedRequest:
+        return encode.encode_request(conversation, upstream_model=upstream_model, max_output_tokens=max_output_tokens)
+
+    def splice_request(
+        self,
+        body: bytes,
+        *,
+        upstream_model: str,
+        max_output_tokens: int | None,
+        client_headers: Mapping[str, str] = NOTHING,
+        parsed: JsonObject = NOTHING,
+        target: Target = NO_TARGET,
+        quirks: Quirks = STANDARD,
+    ) -> EncodedRequest:
+        return splice.splice_request(
+            parsed or load_request(body),
+            upstream_model=upstream_model,
+            max_output_tokens=max_output_tokens,
+            stream=bool(target.stream),
+        )
+
+    def decode_reply(self, body: bytes) -> Reply:
+        return replies.decode_reply(body)
+
+    def encode_reply(self, reply: Reply, context: ReplyContext) -> bytes:
+        return replies.encode_reply(reply, context)
+
+    def stream_decoder(self, *, include_usage: bool = True, max_event_bytes: int = MAX_EVENT_BYTES) -> StreamDecoder:
+        return GeminiStreamDecoder(max_event_bytes=max_event_bytes)
+
+    def stream_encoder(self, context: ReplyContext) -> StreamEncoder:
+        return GeminiStreamEncoder(context)
+
+    def decode_failure(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamFailure:
+        return failures.decode_failure(status, headers, body)
+
+    def encode_problem(self, problem: Problem, request_id: str) -> bytes:
+        return problems.encode_problem(problem, request_id)
