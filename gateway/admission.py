@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs
+
 from accounts.caller import Caller, CallerDirectory, CallersUnavailable, KeyRefused
 from gateway.errors import NotAllowed, NotAuthenticated, NotAvailable, TooManyRequests
 from gateway.limits import RateDecision
@@ -18,17 +20,26 @@ _REFUSALS = {
 }
 
 
-def presented_key(request: ClientRequest) -> str:
-    """The key from `Authorization: Bearer` or `x-api-key`, or an empty string."""
+def presented_key(request: ClientRequest, dialect: str) -> str:
+    """The key from `Authorization: Bearer`, `x-api-key` or, for Gemini's clients, `x-goog-api-key`; else ""."""
     scheme, _, value = request.header(b"authorization").partition(" ")
     if scheme.lower() == "bearer" and value.strip():
         return value.strip()
-    return request.header(b"x-api-key")
+    key = request.header(b"x-api-key")
+    if not key and dialect == "gemini_generate":
+        key = request.header(b"x-goog-api-key")
+    return key
 
 
-async def authenticate(request: ClientRequest, callers: CallerDirectory) -> Caller:
+async def authenticate(request: ClientRequest, callers: CallerDirectory, dialect: str) -> Caller:
     """Raises NotAuthenticated, NotAllowed or NotAvailable."""
-    raw = presented_key(request)
+    raw = presented_key(request, dialect)
+    if not raw and b"key" in parse_qs(request.query):
+        raise NotAuthenticated(
+            "Keys in the address are not taken: addresses end up in logs. Send the header 'x-goog-api-key'"
+            " or 'Authorization: Bearer'.",
+            code="key_in_url",
+        )
     if not raw:
         raise NotAuthenticated(
             "No API key. Send it as 'Authorization: Bearer sk-ro-…' or 'x-api-key: sk-ro-…'.", code="missing_api_key"

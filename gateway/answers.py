@@ -5,7 +5,9 @@ from __future__ import annotations
 from gateway.attempts import Opened
 from gateway.exchange import Exchange
 from gateway.protocol.conversation import ToolCall
-from gateway.protocol.dialects import CODECS
+from gateway.protocol.dialects import CLIENT_CODECS
+from gateway.protocol.embeddings import codec as embeddings
+from gateway.protocol.embeddings.request import DIALECT as EMBEDDINGS
 from gateway.protocol.estimate import text_tokens
 from gateway.protocol.problem import Problem
 from gateway.protocol.reply import Reply
@@ -13,7 +15,7 @@ from gateway.relay import reply_context
 from gateway.request import ClientRequest, Header, header_list
 
 # Waiting does not cure these, so a client must not send them again by itself.
-_FINAL = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422})
+_FINAL = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422, 426})
 
 
 def text_headers(request: ClientRequest) -> dict[str, str]:
@@ -88,7 +90,10 @@ def _reply_tokens(reply: Reply) -> float:
 
 def reply_body(exchange: Exchange, opened: Opened) -> bytes:
     """The provider's own bytes for a client of its dialect, else the translated reply."""
+    assert exchange.conversation is not None
+    if opened.dialect == EMBEDDINGS:
+        return embeddings.answer(opened.raw, exchange.conversation, opened.deployment.model)
     if opened.same_dialect:
         return opened.raw
     assert opened.reply is not None
-    return CODECS[exchange.endpoint].encode_reply(opened.reply, reply_context(exchange))
+    return CLIENT_CODECS[exchange.endpoint].encode_reply(opened.reply, reply_context(exchange))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
 import structlog
@@ -20,16 +21,18 @@ from gateway.errors import GatewayError, NotFound, ServerTrouble
 from gateway.exchange import Exchange
 from gateway.journal import Journal
 from gateway.limits import RateLimiter
-from gateway.protocol.dialects import CODECS
-from gateway.protocol.problem import Problem
-from gateway.request import ClientRequest, Receive, Scope, Send
+from gateway.protocol.dialects import CLIENT_CODECS
+from gateway.protocol.problem import Problem, ProtocolError
+from gateway.request import ClientLeft, ClientRequest, Receive, Scope, Send
 from gateway.serve import Services, serve
 from gateway.upstream.client import HttpxClient
+from gateway.views.count_tokens import count_tokens
 from gateway.views.list_models import list_models
 from observability import metrics
 from routing.catalogue import CatalogueSnapshots
 
 log = structlog.get_logger(__name__)
+View = Callable[[ClientRequest, Services, Exchange, routes.Route], Awaitable[None]]
 
 
 def read_config() -> GatewayConfig:
@@ -54,8 +57,9 @@ class Gateway:
         self._closing = contextlib.AsyncExitStack()
         self._starting = asyncio.Lock()
 
-    def serves(self, path: str) -> bool:
-        return routes.is_api_path(path)
+    def serves(self, scope: Scope) -> bool:
+        """Whether this request is for the gateway and not for the pages."""
+        return routes.is_api_path(scope["path"], dict(scope["headers"]))
 
     async def start(self) -> Services:
         """Idempotent: some servers never send lifespan events, then the first request starts the gateway."""
@@ -128,48 +132,65 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         services = self._services or await self.start()
         request = ClientRequest(scope, receive, send)
-        path = request.path.rstrip("/") if request.path != "/" else request.path
-        endpoint = routes.ENDPOINTS.get(path)
-        if endpoint is not None and request.method == "POST":
+        fallback = routes.dialect_of(request.path, request.headers)
+        route = routes.find(request.path, fallback)
+        if route is None:
+            message = f"There is no endpoint {request.method} {request.path[:200]}."
+            await answer_problem(request, Exchange(fallback), NotFound(message, code="endpoint_not_found").problem)
+        elif request.method not in route.methods:
+            await _method_not_allowed(request, Exchange(route.dialect), route.methods[0])
+        elif route.view == "serve":
             with metrics.requests_in_flight.track_inprogress():
-                await serve(request, endpoint, services)
-        elif path == routes.MODELS or (name := routes.model_in(path)) is not None:
-            await self._models(request, services, None if path == routes.MODELS else name)
+                await serve(request, route, services)
         else:
-            await _refuse(request, path)
+            await _answer(_VIEWS[route.view], request, route, services)
 
-    async def _models(self, request: ClientRequest, services: Services, name: str | None) -> None:
-        exchange = Exchange("openai_chat")
-        if request.method not in ("GET", "HEAD"):
-            await _method_not_allowed(request, exchange, "GET")
+    async def refuse_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """426 for an upgrade of an API path: clients then fall back to HTTP at once."""
+        await receive()
+        if "websocket.http.response" not in scope.get("extensions", {}):
+            await send({"type": "websocket.close", "code": 1008})
             return
-        try:
-            await list_models(request, services, exchange, name)
-        except GatewayError as error:
-            await _answer_problem(request, exchange, error.problem)
-        except Exception:
-            log.exception("models_crashed")
-            await _answer_problem(request, exchange, ServerTrouble("Something went wrong on our side.").problem)
+        exchange = Exchange(routes.dialect_of(scope["path"], dict(scope["headers"])))
+        problem = Problem(
+            kind="invalid_request",
+            message="There is no websocket here. Send a POST; stream with server-sent events.",
+            code="upgrade_required",
+            status=426,
+        )
+        body = CLIENT_CODECS[exchange.endpoint].encode_problem(problem, exchange.request_id)
+        headers = [*answers.problem_headers(exchange, problem), (b"content-length", str(len(body)).encode())]
+        await send({"type": "websocket.http.response.start", "status": 426, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": body})
 
 
-async def _refuse(request: ClientRequest, path: str) -> None:
-    exchange = Exchange("openai_chat")
-    if path in routes.ENDPOINTS:
-        await _method_not_allowed(request, exchange, "POST")
-        return
-    problem = NotFound(f"There is no endpoint {request.method} {path[:200]}.", code="endpoint_not_found").problem
-    await _answer_problem(request, exchange, problem)
+_VIEWS = {"models": list_models, "count_tokens": count_tokens}
+
+
+async def _answer(view: View, request: ClientRequest, route: routes.Route, services: Services) -> None:
+    """A view that costs nothing: no hold, no log row."""
+    exchange = Exchange(route.dialect)
+    try:
+        await view(request, services, exchange, route)
+    except ClientLeft:
+        pass
+    except (GatewayError, ProtocolError) as error:
+        await answer_problem(request, exchange, error.problem)
+    except Exception as error:
+        log.exception("view_crashed", view=route.view, error_class=type(error).__name__)
+        await answer_problem(request, exchange, ServerTrouble("Something went wrong on our side.").problem)
 
 
 async def _method_not_allowed(request: ClientRequest, exchange: Exchange, allowed: str) -> None:
     problem = Problem(
         kind="invalid_request", message=f"Use {allowed} for this path.", code="method_not_allowed", status=405
     )
-    await _answer_problem(request, exchange, problem, ((b"allow", allowed.encode()),))
+    await answer_problem(request, exchange, problem, ((b"allow", allowed.encode()),))
 
 
-async def _answer_problem(
+async def answer_problem(
     request: ClientRequest, exchange: Exchange, problem: Problem, extra: tuple[tuple[bytes, bytes], ...] = ()
 ) -> None:
-    body = CODECS[exchange.endpoint].encode_problem(problem, exchange.request_id)
+    """The problem in the exchange's dialect."""
+    body = CLIENT_CODECS[exchange.endpoint].encode_problem(problem, exchange.request_id)
     await request.answer(problem.status, body, [*answers.problem_headers(exchange, problem), *extra])

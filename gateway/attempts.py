@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from gateway.config import GatewayConfig
-from gateway.errors import NotAvailable
+from gateway.errors import BadRequest, NotAvailable
 from gateway.exchange import Exchange
-from gateway.protocol.codec import Codec, Passed, StreamDecoder
+from gateway.protocol.codec import Codec, Passed, StreamDecoder, Target
 from gateway.protocol.conversation import Conversation
-from gateway.protocol.dialects import CODECS
+from gateway.protocol.dialects import UPSTREAM_CODECS
 from gateway.protocol.problem import ProtocolError
+from gateway.protocol.quirks.hosts import quirks_of
 from gateway.protocol.reply import Reply, StreamError
 from gateway.upstream.address import auth_headers, dialect_for, url_of
 from gateway.upstream.client import TransportFailure, UpstreamClient, UpstreamRequest, UpstreamResponse
@@ -22,6 +23,7 @@ from observability.records import AttemptRecord
 from routing.catalogue import DeploymentInfo
 from routing.planner import RouteStep
 
+_SPOKEN = frozenset(UPSTREAM_CODECS)
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 256 * 1024
 
@@ -47,6 +49,15 @@ class Opened:
         return self.step.deployment
 
 
+@dataclass(frozen=True, slots=True)
+class Untranslatable(Exception):
+    """This request can't be put into the dialect of this deployment, or not without a loss that was forbidden."""
+
+    message: str
+    code: str = "invalid_request"
+    param: str | None = None
+
+
 class Attempts:
     """Tries the steps of one exchange in order."""
 
@@ -54,12 +65,14 @@ class Attempts:
         self,
         exchange: Exchange,
         body: bytes,
+        target: Target,
         client_headers: Mapping[str, str],
         client: UpstreamClient,
         config: GatewayConfig,
     ) -> None:
         self._exchange = exchange
         self._body = body
+        self._target = target
         self._client_headers = client_headers
         self._client = client
         self._config = config
@@ -79,6 +92,7 @@ class Attempts:
         plan = self._exchange.plan
         assert plan is not None
         failure: AttemptFailure | None = None
+        untold: Untranslatable | None = None
         for number, step in enumerate(plan.steps, 1):
             started = time.perf_counter()
             try:
@@ -88,6 +102,9 @@ class Attempts:
                 failure = AttemptFailure("deadline")
             except AttemptFailure as failed:
                 failure = failed
+            except Untranslatable as lossy:
+                untold = untold or lossy  # nothing was sent: another deployment may speak a dialect that has it
+                continue
             except asyncio.CancelledError:
                 self._record(number, step, started, AttemptFailure("client_left"))
                 raise
@@ -97,6 +114,8 @@ class Attempts:
             self._record(number, step, started, failure)
             if failure.is_callers_own or failure.error_class == "deadline":
                 break
+        if failure is None and untold is not None:
+            raise BadRequest(untold.message, code=untold.code, param=untold.param)
         if failure is None:
             raise NotAvailable("No provider is available for this model.", retry_after_s=5)
         raise to_caller(failure, len(self._exchange.attempts))
@@ -105,10 +124,10 @@ class Attempts:
         deployment = self._current = self._exchange.deployment = step.deployment
         conversation = self._exchange.conversation
         assert conversation is not None
-        dialect = dialect_for(deployment, self._exchange.endpoint, frozenset(CODECS))
+        dialect = dialect_for(deployment, self._exchange.endpoint, _SPOKEN)
         if dialect is None:
-            raise AttemptFailure("dialect_unsupported")
-        codec = CODECS[dialect]
+            raise Untranslatable("No provider of this model speaks a dialect that this endpoint can be translated to.")
+        codec = UPSTREAM_CODECS[dialect]
         request = self._build(deployment, dialect, codec, conversation)
         self._exchange.delivery.began = True
         try:
@@ -131,6 +150,7 @@ class Attempts:
         self, deployment: DeploymentInfo, dialect: str, codec: Codec, conversation: Conversation
     ) -> UpstreamRequest:
         cap = self._exchange.output_cap
+        quirks = quirks_of(deployment.provider)
         if dialect == self._exchange.endpoint:
             encoded = codec.splice_request(
                 self._body,
@@ -138,6 +158,8 @@ class Attempts:
                 max_output_tokens=cap,
                 client_headers=self._client_headers,
                 parsed=conversation.source,
+                target=self._target,
+                quirks=quirks,
             )
         else:
             try:
@@ -145,9 +167,18 @@ class Attempts:
                     conversation,
                     upstream_model=deployment.upstream_id,
                     max_output_tokens=cap or _output_limit(conversation, deployment),
+                    quirks=quirks,
                 )
-            except ProtocolError as problem:
-                raise AttemptFailure("bad_request", message=problem.problem.message) from None
+            except ProtocolError as error:
+                problem = error.problem
+                raise Untranslatable(problem.message, problem.code or "invalid_request", problem.param) from None
+        if encoded.dropped and self._exchange.strict:
+            raise Untranslatable(
+                f"A translation for this model would lose: {', '.join(encoded.dropped)}. Leave that out, choose"
+                " another model, or send without x-router-strict.",
+                "translation_loss",
+                encoded.dropped[0],
+            )
         self._exchange.dropped = encoded.dropped
         headers = {
             "content-type": "application/json",
@@ -178,7 +209,10 @@ class Attempts:
         conversation = self._exchange.conversation
         assert conversation is not None
         if not opened.response.headers.get("content-type", "text/event-stream").startswith("text/event-stream"):
-            raise AttemptFailure("malformed", status=200)
+            # An error in plain JSON, although the status says 200.
+            raw = await _read(opened.response, MAX_ERROR_BYTES)
+            failure = codec.decode_failure(200, opened.response.headers, raw)
+            raise AttemptFailure("malformed", status=200, error_code=failure.code)
         opened.decoder = codec.stream_decoder(include_usage=conversation.include_usage)
         opened.chunks = opened.response.chunks()
         try:
@@ -201,7 +235,7 @@ class Attempts:
                 number=number,
                 provider=step.deployment.provider,
                 deployment_id=step.deployment.id,
-                dialect=dialect_for(step.deployment, exchange.endpoint, frozenset(CODECS)) or step.deployment.dialect,
+                dialect=dialect_for(step.deployment, exchange.endpoint, _SPOKEN) or step.deployment.dialect,
                 reason=step.reason if number == 1 else "failover",
                 started_ms=int((started - exchange.started) * 1000),
                 first_token_ms=None,

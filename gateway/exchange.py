@@ -54,6 +54,7 @@ class Exchange:
     delivery: Delivery = field(default_factory=Delivery)
     first_token_s: float | None = None
     dropped: tuple[str, ...] = ()
+    strict: bool = False  # a translation that loses something is refused
     status: int = 0
     error_code: str = ""
     client_left: bool = False

@@ -12,7 +12,7 @@ from gateway.config import GatewayConfig
 from gateway.errors import UpstreamTrouble
 from gateway.exchange import Exchange
 from gateway.protocol.codec import Passed, ReplyContext, StreamEncoder
-from gateway.protocol.dialects import CODECS
+from gateway.protocol.dialects import CLIENT_CODECS
 from gateway.protocol.estimate import text_tokens
 from gateway.protocol.problem import Problem, ProtocolError
 from gateway.protocol.reply import (
@@ -31,6 +31,10 @@ from gateway.upstream.client import TransportFailure
 _BROKEN = UpstreamTrouble(
     "The provider broke off its answer. You are charged only for what was delivered.", code="upstream_stream_broken"
 ).problem
+
+
+# Usage comes right after the finish, or never.
+_AFTER_FINISH_S = 10.0
 
 
 class StreamBroken(Exception):
@@ -52,7 +56,8 @@ class Relay:
         self._request = request
         self._config = config
         self._encoder = encoder
-        self._terminal: list[bytes] = []
+        self._last: list[bytes] = []  # what goes out only once the end is in the journal
+        self._done = False
         self._left = asyncio.ensure_future(request.left.wait())
         self._left_at = 0.0
 
@@ -66,7 +71,7 @@ class Relay:
             for passed in opened.held_back:
                 await self._pass(opened, passed)
             assert opened.decoder is not None and opened.chunks is not None
-            if not self._terminal:
+            if not self._done:
                 await self._pump(opened, opened.chunks)
         except (TransportFailure, ProtocolError) as failed:
             if not opened.decoder or not opened.decoder.complete:
@@ -77,7 +82,7 @@ class Relay:
         if not opened.decoder.complete:
             raise StreamBroken("cut")
         delivery.complete = True
-        return b"".join(self._terminal) if opened.same_dialect else self._encoder.end()
+        return b"".join(self._last) + (b"" if opened.same_dialect else self._encoder.end())
 
     async def _pump(self, opened: Opened, chunks: AsyncIterator[bytes]) -> None:
         decoder = opened.decoder
@@ -86,7 +91,7 @@ class Relay:
         while (chunk := await self._next(opened, iterator)) is not None:
             for passed in decoder.feed(chunk):
                 await self._pass(opened, passed)
-            if self._terminal:
+            if self._done:
                 return
         for passed in decoder.end():
             await self._pass(opened, passed)
@@ -125,6 +130,8 @@ class Relay:
     def _patience_s(self, opened: Opened, silent_s: float) -> float:
         """How much longer the provider's next chunk is worth waiting for."""
         limit = min(self._config.stall_timeout_s - silent_s, self._config.max_request_s - self._exchange.elapsed_s())
+        if opened.decoder is not None and opened.decoder.complete:
+            limit = min(limit, _AFTER_FINISH_S - silent_s)  # the client waits for the end meanwhile
         if not self._exchange.client_left:
             return limit
         if opened.deployment.on_client_leave == "stop":
@@ -132,18 +139,17 @@ class Relay:
         return min(limit, self._left_at + self._config.read_on_s - time.perf_counter())
 
     async def _pass(self, opened: Opened, passed: Passed) -> None:
-        terminal = False
         for event in passed.events:
             if isinstance(event, StreamError):
                 raise StreamBroken(event.failure.kind)
-            terminal = terminal or isinstance(event, Done)
+            self._done = self._done or isinstance(event, Done)
             self._watch(event)
         if opened.same_dialect:
             out = passed.raw if passed.forward else b""
         else:
             out = b"".join(self._encoder.encode(event) for event in passed.events)
-        if terminal:
-            self._terminal.append(out)  # kept back until the end is in the journal
+        if self._done or (opened.decoder is not None and opened.decoder.complete):
+            self._last.append(out)  # from the finish on, all is kept back until the end is in the journal
         elif out:
             await self._request.write(out)
 
@@ -200,7 +206,7 @@ async def wait_alive(
 
 def stream_encoder(exchange: Exchange) -> StreamEncoder:
     """The encoder of the caller's dialect, with the id and time that every event of the answer carries."""
-    return CODECS[exchange.endpoint].stream_encoder(reply_context(exchange))
+    return CLIENT_CODECS[exchange.endpoint].stream_encoder(reply_context(exchange))
 
 
 def reply_context(exchange: Exchange) -> ReplyContext:
@@ -210,4 +216,6 @@ def reply_context(exchange: Exchange) -> ReplyContext:
         created=int(exchange.at.timestamp()),
         model=exchange.plan.model.slug if exchange.plan else exchange.conversation.model,
         include_usage=exchange.conversation.include_usage,
+        input_tokens=round(exchange.prompt_tokens / 1.25),
+        conversation=exchange.conversation,
     )

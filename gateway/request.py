@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
+
+import zstandard
 
 from gateway.errors import BadRequest, TooLarge
 
@@ -14,6 +17,9 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
+_ZSTD_PIECE = 1024
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+_MOST_ZSTD_WINDOW = 8 * 1024 * 1024  # what every encoder keeps to unless told otherwise
 
 
 class ClientLeft(Exception):
@@ -23,13 +29,14 @@ class ClientLeft(Exception):
 class ClientRequest:
     """What came in, and the only door to what goes out."""
 
-    __slots__ = ("_receive", "_send", "headers", "left", "method", "path", "started", "watcher")
+    __slots__ = ("_receive", "_send", "headers", "left", "method", "path", "query", "started", "watcher")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.query: bytes = scope.get("query_string", b"")
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.left = asyncio.Event()
         self.started = False  # the status line is out; from now on errors are in-band
@@ -88,25 +95,51 @@ class ClientRequest:
 
 
 def decompress(body: bytes, encoding: str, limit: int) -> bytes:
-    """Undo gzip or deflate, never past `limit` bytes."""
+    """Undo gzip, deflate or zstd, never past `limit` bytes."""
     if encoding in ("", "identity"):
         return body
-    if encoding not in ("gzip", "deflate"):
+    if encoding == "zstd":
+        plain = _unzstd(body, limit)
+    elif encoding in ("gzip", "deflate"):
+        plain = _inflate(body, encoding, limit)
+    else:
         raise BadRequest(
-            f"The content encoding is not supported: {encoding[:32]!r}. Use gzip, deflate or none.",
+            f"The content encoding is not supported: {encoding[:32]!r}. Use gzip, deflate, zstd or none.",
             code="unsupported_encoding",
         )
+    if len(plain) > limit:
+        raise TooLarge(f"The request body is larger than {limit} bytes once decompressed.")
+    return plain
+
+
+def _unzstd(body: bytes, limit: int) -> bytes:
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_MOST_ZSTD_WINDOW).decompressobj()
+    plain = bytearray()
+    try:
+        # In small pieces: a few bytes may say "128 kB of zeros", and the library has no bound of its own.
+        for start in range(0, len(body), _ZSTD_PIECE):
+            plain += decompressor.decompress(body[start : start + _ZSTD_PIECE])
+            if decompressor.eof or len(plain) > limit:
+                return bytes(plain)
+    except zstandard.ZstdError:
+        raise BadRequest("The body is not valid zstd.", code="invalid_encoding") from None
+    raise BadRequest("The zstd body is cut short.", code="invalid_encoding")
+
+
+def _inflate(body: bytes, encoding: str, limit: int) -> bytes:
     try:
         inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip and zlib headers, told apart by zlib itself
         plain = inflater.decompress(body, limit + 1)
     except zlib.error:
         raise BadRequest(f"The body is not valid {encoding}.", code="invalid_encoding") from None
-    if len(plain) > limit:
-        raise TooLarge(f"The request body is larger than {limit} bytes once decompressed.")
-    if not inflater.eof:
+    if len(plain) <= limit and not inflater.eof:
         raise BadRequest(f"The {encoding} body is cut short.", code="invalid_encoding")
     return plain
 
 
 def header_list(values: Mapping[str, str]) -> list[Header]:
-    return [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in values.items()]
+    """Values may hold what a caller wrote (names of dropped fields): a line end would begin a header of its own."""
+    return [
+        (name.encode("latin-1"), _CONTROLS.sub("?", value).encode("latin-1", "replace"))
+        for name, value in values.items()
+    ]

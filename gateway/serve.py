@@ -9,22 +9,22 @@ import structlog
 
 from accounts.caller import CallerDirectory
 from billing.reservation import Reservations
-from gateway import admission, answers, funding, settlement
+from gateway import admission, answers, choose, funding, settlement
 from gateway.attempts import Attempts, Opened
 from gateway.config import GatewayConfig
-from gateway.errors import GatewayError, NotAvailable, NotFound, ServerTrouble
+from gateway.errors import GatewayError, NotAvailable, ServerTrouble
 from gateway.exchange import Delivery, Exchange
 from gateway.journal import Journal
 from gateway.limits import RateLimiter
-from gateway.protocol.dialects import CODECS
+from gateway.protocol.dialects import CLIENT_CODECS
 from gateway.protocol.estimate import prompt_tokens_upper
 from gateway.protocol.problem import Problem, ProtocolError
 from gateway.relay import Relay, StreamBroken, stream_encoder, wait_alive
 from gateway.request import ClientLeft, ClientRequest
+from gateway.routes import Route
 from gateway.upstream.client import UpstreamClient
 from observability.logging import request_id_var
 from observability.records import AttemptRecord
-from routing import planner
 from routing.catalogue import CatalogueSnapshots
 
 log = structlog.get_logger(__name__)
@@ -44,12 +44,12 @@ class Services:
     upstream: UpstreamClient
 
 
-async def serve(request: ClientRequest, endpoint: str, services: Services) -> None:
-    """Answer one API request in the dialect of `endpoint`. Never raises for anything a caller can cause."""
-    exchange = Exchange(endpoint)
+async def serve(request: ClientRequest, route: Route, services: Services) -> None:
+    """Answer one API request in the dialect of its route. Never raises for anything a caller can cause."""
+    exchange = Exchange(route.dialect)
     request_id_var.set(exchange.request_id)
     try:
-        await _walk(request, exchange, services)
+        await _walk(request, route, exchange, services)
     except ClientLeft:
         pass  # before its body was complete: nothing was admitted, nothing is owed
     except asyncio.CancelledError:
@@ -77,8 +77,8 @@ async def serve(request: ClientRequest, endpoint: str, services: Services) -> No
         await request.close()
 
 
-async def _walk(request: ClientRequest, exchange: Exchange, services: Services) -> None:
-    exchange.caller = await admission.authenticate(request, services.callers)
+async def _walk(request: ClientRequest, route: Route, exchange: Exchange, services: Services) -> None:
+    exchange.caller = await admission.authenticate(request, services.callers, route.dialect)
     services.callers.mark_used(exchange.caller.api_key_id)
     caller = exchange.caller
     exchange.rate = await services.limiter.take(caller.organization_id, caller.api_key_id, caller.requests_per_minute)
@@ -87,33 +87,17 @@ async def _walk(request: ClientRequest, exchange: Exchange, services: Services) 
         raise NotAvailable("Usage can't be recorded right now.", code="temporarily_unavailable", retry_after_s=5)
     body = await request.body(services.config.max_body_bytes)
     request.watch()
-    exchange.conversation = CODECS[exchange.endpoint].decode_request(body)
-    _plan(exchange, services)
-    exchange.prompt_tokens = prompt_tokens_upper(exchange.conversation)
+    exchange.conversation = CLIENT_CODECS[exchange.endpoint].decode_request(body, route.target)
+    exchange.strict = caller.strict or request.header(b"x-router-strict").lower() in ("true", "1")
+    choose.route(exchange, services.catalogue.current)
+    assert exchange.plan is not None
+    exchange.prompt_tokens = prompt_tokens_upper(exchange.conversation, exchange.plan.model.slug)
     await funding.hold(exchange, services.reservations, services.config)
-    attempts = Attempts(exchange, body, answers.text_headers(request), services.upstream, services.config)
+    attempts = Attempts(exchange, body, route.target, answers.text_headers(request), services.upstream, services.config)
     if exchange.conversation.stream:
         await _stream(request, exchange, attempts, services)
     else:
         await _collect(request, exchange, attempts, services)
-
-
-def _plan(exchange: Exchange, services: Services) -> None:
-    assert exchange.conversation is not None
-    exchange.catalogue = services.catalogue.current
-    name = exchange.conversation.model
-    try:
-        exchange.plan = planner.plan(exchange.catalogue, name, at=exchange.at)
-    except planner.UnknownModel as unknown:
-        hint = f" It was withdrawn; its successor is {unknown.successor}." if unknown.successor else ""
-        raise NotFound(
-            f"The model '{name[:160]}' does not exist.{hint} GET /v1/models lists the models.", param="model"
-        ) from None
-    except planner.NoDeployment as none:
-        reasons = "; ".join(f"{refusal.provider}: {refusal.reason}" for refusal in none.refusals[:8])
-        raise NotAvailable(
-            f"No provider can serve {none.model.slug} right now ({reasons or 'none is set up'}).", retry_after_s=30
-        ) from None
 
 
 async def _collect(request: ClientRequest, exchange: Exchange, attempts: Attempts, services: Services) -> None:
@@ -195,7 +179,7 @@ async def _fail(request: ClientRequest, exchange: Exchange, problem: Problem) ->
     exchange.status = problem.status
     exchange.error_code = problem.code or problem.kind
     if not request.started:
-        body = CODECS[exchange.endpoint].encode_problem(problem, exchange.request_id)
+        body = CLIENT_CODECS[exchange.endpoint].encode_problem(problem, exchange.request_id)
         await request.answer(problem.status, body, answers.problem_headers(exchange, problem))
     elif not request.left.is_set():
         encoder = stream_encoder(exchange)

@@ -28,7 +28,9 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """ASGI entry point of every server process."""
     if scope["type"] == "lifespan":
         await _gateway.lifespan(scope, receive, send)
-    elif scope["type"] == "http" and _gateway.serves(scope["path"]):
+    elif scope["type"] == "http" and _gateway.serves(scope):
         await _gateway(scope, receive, send)
+    elif scope["type"] == "websocket" and _gateway.serves(scope):
+        await _gateway.refuse_websocket(scope, receive, send)
     else:
         await _web(scope, receive, send)

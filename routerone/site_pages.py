@@ -14,21 +14,25 @@ from django.templatetags.static import static
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from accounts.sample_models import SANDBOX_EMBEDDING_MODEL
+from accounts.snippets import guides
 from routerone.highlights import FALLBACK_MODEL, Highlights, highlights
 
 log = structlog.get_logger(__name__)
 _KEPT_S = 60  # a price that changes shows here a minute later; the models' own pages show it at once
+_ON_HOME = ("python", "claude-code", "codex", "curl")
 _PRIVATE = ("/overview", "/logs", "/keys", "/projects", "/wallet", "/settings", "/accounts/", "/admin/", "/i18n/")
 
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     known = _highlights()
+    shown = {guide.name: guide for guide in guides(known.model if known else FALLBACK_MODEL)}
     context = {
         "nav": "home",
-        "base_url": f"{settings.PUBLIC_URL}/v1",
+        "host": settings.PUBLIC_URL,
         "known": known,
-        "model": known.model if known else FALLBACK_MODEL,
+        "guides": [shown[name] for name in _ON_HOME],
     }
     return render(request, "site/home.html", context)
 
@@ -36,10 +40,14 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_safe
 def docs(request: HttpRequest) -> HttpResponse:
     known = _highlights()
+    model = known.model if known else FALLBACK_MODEL
     context = {
         "nav": "docs",
+        "host": settings.PUBLIC_URL,
         "base_url": f"{settings.PUBLIC_URL}/v1",
-        "model": known.model if known else FALLBACK_MODEL,
+        "model": model,
+        "guides": guides(model),
+        "embedding_model": SANDBOX_EMBEDDING_MODEL if settings.SANDBOX_ENABLED else "",
         "max_body_mb": settings.MAX_BODY_BYTES // 1024 // 1024,
         "sandbox": settings.SANDBOX_ENABLED,
     }
@@ -71,12 +79,18 @@ def favicon(request: HttpRequest) -> HttpResponse:
 @require_safe
 def llms(request: HttpRequest) -> HttpResponse:
     """The facts a machine needs to use the product."""
+    host = settings.PUBLIC_URL
     text = (
-        "# Router One\n\n> An LLM API gateway, compatible with OpenAI clients, with a bill that can be checked.\n\n"
-        f"- Base URL: {settings.PUBLIC_URL}/v1\n- Authentication: `Authorization: Bearer sk-ro-…`\n"
-        "- Endpoints: `POST /v1/chat/completions` (also streamed), `GET /v1/models`\n"
-        "- Not open yet: `/v1/messages`, `/v1/responses`\n"
-        f"- Models and prices: {settings.PUBLIC_URL}/models\n- Docs: {settings.PUBLIC_URL}/docs\n"
-        f"- 中文文档: {settings.PUBLIC_URL}/zh/docs\n- Prompts and answers are not stored.\n"
+        "# Router One\n\n"
+        "> An LLM API gateway for OpenAI, Anthropic and Gemini clients, with a bill that can be checked.\n\n"
+        f"- Base URL: {host}/v1 for OpenAI clients, {host} for Anthropic and Google clients\n"
+        "- Authentication: `Authorization: Bearer sk-ro-…` or `x-api-key: sk-ro-…`\n"
+        "- Endpoints: `POST /v1/chat/completions`, `POST /v1/responses`, `POST /v1/messages`,"
+        " `POST /v1/messages/count_tokens`, `POST /v1beta/models/{model}:generateContent`,"
+        " `POST /v1beta/models/{model}:streamGenerateContent`, `POST /v1/embeddings`, `GET /v1/models`\n"
+        "- Every chat model works at every chat endpoint; what a translation cannot carry is named in the header"
+        " `x-router-dropped`\n"
+        f"- Models and prices: {host}/models\n- Docs: {host}/docs\n"
+        f"- 中文文档: {host}/zh/docs\n- Prompts and answers are not stored.\n"
     )
     return HttpResponse(text, content_type="text/plain; charset=utf-8")

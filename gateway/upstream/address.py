@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from routing.catalogue import DeploymentInfo
 
+_UNTRANSLATED = frozenset(("openai_embeddings",))  # no conversation, so nothing to translate into one
+
 
 def url_of(deployment: DeploymentInfo, dialect: str, path: str) -> str:
     """The full URL of a call; `path` is the dialect's own, such as /chat/completions."""
@@ -28,9 +30,12 @@ def auth_headers(deployment: DeploymentInfo, dialect: str) -> dict[str, str]:
 
 
 def dialect_for(deployment: DeploymentInfo, client_dialect: str, spoken: frozenset[str]) -> str | None:
-    """The client's own dialect where the deployment has it, else the first one that we speak."""
+    """The client's own dialect where the deployment has it, else the first one that can be translated to."""
     offered = [deployment.dialect, *deployment.other_dialects]
     usable = [name for name in offered if name in spoken and name in deployment.base_urls]
+    if client_dialect in _UNTRANSLATED:
+        return client_dialect if client_dialect in usable else None
+    usable = [name for name in usable if name not in _UNTRANSLATED]
     if client_dialect in usable:
         return client_dialect
     return usable[0] if usable else None

@@ -1,17 +1,21 @@
-"""GET /v1/models and /v1/models/{id}: the catalogue in OpenAI's shape, with the fields that OpenRouter added."""
+"""GET /v1/models and /v1/models/{id}: the catalogue in OpenAI's, Anthropic's and OpenRouter's shape at once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from urllib.parse import parse_qs
 
 import orjson
 
+from accounts.model_limits import allows
 from gateway import admission, answers
 from gateway.errors import NotFound
 from gateway.exchange import Exchange
 from gateway.request import ClientRequest
+from gateway.routes import Route
 from gateway.serve import Services
 from routing import planner
 from routing.catalogue import Catalogue, ModelInfo
@@ -26,27 +30,51 @@ _PRICES = {
 }
 
 
-async def list_models(request: ClientRequest, services: Services, exchange: Exchange, name: str | None) -> None:
-    """Answers the list, or one model where `name` is given. Raises GatewayError."""
-    exchange.caller = await admission.authenticate(request, services.callers)
+async def list_models(request: ClientRequest, services: Services, exchange: Exchange, route: Route) -> None:
+    """Answers the list, or one model where the route names one. Raises GatewayError.
+
+    One body serves OpenAI's and Anthropic's clients alike: each ignores the other's fields. Without a key the whole
+    catalogue is listed, since it is public; with one, what that key may use.
+    """
+    patterns: Sequence[str] = ()
+    if admission.presented_key(request, route.dialect):
+        exchange.caller = await admission.authenticate(request, services.callers, route.dialect)
+        patterns = exchange.caller.allowed_models
     catalogue = services.catalogue.current
-    if name is None:
-        entries = [entry for model in catalogue.models.values() if (entry := describe(catalogue, model, exchange.at))]
-        body: dict[str, Any] = {
-            "object": "list",
-            "data": entries,
-            "has_more": False,
-            "first_id": entries[0]["id"] if entries else None,
-            "last_id": entries[-1]["id"] if entries else None,
-        }
+    body: dict[str, Any] | None
+    if route.model is None:
+        models = [model for model in catalogue.models.values() if allows(patterns, model.slug)]
+        body = _page([entry for model in models if (entry := describe(catalogue, model, exchange.at))], request.query)
     else:
-        found = catalogue.resolve(name)
-        entry = describe(catalogue, found, exchange.at) if found else None
-        if entry is None:
-            raise NotFound(f"The model '{name[:160]}' does not exist or no provider serves it now.", param="model")
-        body = entry
+        found = catalogue.resolve(route.model)
+        body = describe(catalogue, found, exchange.at) if found and allows(patterns, found.slug) else None
+        if body is None:
+            raise NotFound(
+                f"The model '{route.model[:160]}' does not exist, no provider serves it now, or this key may not"
+                " use it.",
+                param="model",
+            )
     exchange.status = 200
     await request.answer(200, orjson.dumps(body), answers.headers(exchange, "application/json"))
+
+
+def _page(entries: list[dict[str, Any]], query: bytes) -> dict[str, Any]:
+    """The list, cut by Anthropic's `limit` and `after_id` where they are sent; OpenAI's clients send neither."""
+    asked = {name.decode("latin-1"): values[-1].decode("latin-1") for name, values in parse_qs(query).items()}
+    total = len(entries)
+    after = asked.get("after_id")
+    place = next((index for index, entry in enumerate(entries) if entry["id"] == after), -1)
+    entries = entries[place + 1 :]
+    limit = asked.get("limit", "")
+    shown = entries[: int(limit)] if limit.isascii() and limit.isdigit() and int(limit[:6]) > 0 else entries
+    return {
+        "object": "list",
+        "data": shown,
+        "has_more": len(shown) < len(entries),
+        "first_id": shown[0]["id"] if shown else None,
+        "last_id": shown[-1]["id"] if shown else None,
+        "total_count": total,
+    }
 
 
 def describe(catalogue: Catalogue, model: ModelInfo, at: datetime) -> dict[str, Any] | None:
@@ -69,6 +97,7 @@ def describe(catalogue: Catalogue, model: ModelInfo, at: datetime) -> dict[str, 
     }
     return {
         "id": model.slug,
+        "canonical_slug": model.slug,
         "object": "model",
         "type": "model",
         "created": int(created.timestamp()),
@@ -78,7 +107,11 @@ def describe(catalogue: Catalogue, model: ModelInfo, at: datetime) -> dict[str, 
         "display_name": model.name,
         "description": model.description,
         "context_length": model.context_length,
+        "max_input_tokens": model.context_length,
+        "max_tokens": first.max_output_tokens or model.max_output_tokens,
+        "lifecycle": model.status,
         "architecture": {
+            "modality": f"{'+'.join(model.input_modalities)}->{'+'.join(model.output_modalities)}",
             "input_modalities": list(model.input_modalities),
             "output_modalities": list(model.output_modalities),
         },
@@ -87,5 +120,27 @@ def describe(catalogue: Catalogue, model: ModelInfo, at: datetime) -> dict[str, 
             "context_length": first.context_length,
             "max_completion_tokens": first.max_output_tokens or model.max_output_tokens,
         },
+        "supported_parameters": _parameters(model),
         "expiration_date": first.retires_on.isoformat() if first.retires_on else None,
     }
+
+
+_ALWAYS = ("max_tokens", "stop", "stream")
+_SAMPLING = ("temperature", "top_p", "seed", "frequency_penalty", "presence_penalty")
+# capability of the catalogue -> request parameters, in OpenRouter's names
+_BY_CAPABILITY = {
+    "sampling_params": _SAMPLING,
+    "tools": ("tools", "tool_choice"),
+    "parallel_tools": ("parallel_tool_calls",),
+    "structured_output": ("response_format", "structured_outputs"),
+    "reasoning": ("reasoning", "include_reasoning"),
+}
+
+
+def _parameters(model: ModelInfo) -> list[str]:
+    if "text" not in model.output_modalities:
+        return ["dimensions", "encoding_format"]
+    more = [
+        name for capability, names in _BY_CAPABILITY.items() if model.capabilities.get(capability) for name in names
+    ]
+    return sorted([*_ALWAYS, *more])

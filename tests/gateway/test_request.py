@@ -7,9 +7,10 @@ import zlib
 from typing import Any
 
 import pytest
+import zstandard
 
 from gateway.errors import BadRequest, TooLarge
-from gateway.request import ClientLeft, ClientRequest, decompress
+from gateway.request import ClientLeft, ClientRequest, decompress, header_list
 
 
 def _request(messages: list[dict[str, Any]], headers: dict[str, str] | None = None) -> ClientRequest:
@@ -50,6 +51,15 @@ def test_compressed_bodies_are_opened_within_the_limit() -> None:
         decompress(gzip.compress(b"0" * 10_000_000), "gzip", 1000)
 
 
+def test_zstd_bodies_are_opened_within_the_limit() -> None:
+    assert decompress(zstandard.compress(b"hello" * 1000), "zstd", 5000) == b"hello" * 1000
+    with pytest.raises(TooLarge):
+        decompress(zstandard.compress(bytes(200_000_000)), "zstd", 1_000_000)
+    for broken in (b"", b"not zstd", zstandard.compress(b"hello" * 1000)[:-3]):
+        with pytest.raises(BadRequest):
+            decompress(broken, "zstd", 5000)
+
+
 @pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b"hello")[:-9]])
 def test_a_broken_compressed_body_is_the_callers_error(body: bytes) -> None:
     with pytest.raises(BadRequest):
@@ -60,3 +70,9 @@ def test_an_unknown_encoding_is_named() -> None:
     with pytest.raises(BadRequest) as caught:
         decompress(b"", "br", 100)
     assert "br" in caught.value.problem.message
+
+
+def test_no_value_begins_a_header_of_its_own() -> None:
+    assert header_list({"x-router-dropped": "a\r\nset-cookie: b\x00,é中"}) == [
+        (b"x-router-dropped", b"a??set-cookie: b?,\xe9?")
+    ]
