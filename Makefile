@@ -12,7 +12,7 @@ DEPLOY_ENV = DB_POOL_MAX=0 DATABASE_URL=postgres://check@127.0.0.1:9/check REDIS
 	SECRET_KEY=0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ API_KEY_PEPPER=check-check-check-check \
 	CREDENTIAL_KEYS=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE= PUBLIC_URL=https://router.example ALLOWED_HOSTS=router.example
 
-.PHONY: help up test reset check lint types imports migrations-check deploy-check fmt messages test-one bench lock install chromium
+.PHONY: help up test reset check lint types imports migrations-check deploy-check fmt messages test-one clients bench recorded fuzz translation lock install chromium
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | \
@@ -55,6 +55,18 @@ fmt: install ## format and sort imports
 
 messages: install ## collect the texts of all pages and compile the Chinese catalogue (needs GNU gettext)
 	@$(BIN)/python manage.py messages
+
+recorded: install ## play every recorded exchange between all dialects and count (needs the recordings beside this folder)
+	@RECORDED=all $(BIN)/python -m pytest -s tests/scenarios/recorded $(ARGS)
+
+fuzz: install ## feed the codecs a million damaged inputs (ARGS='--inputs 5000000 --seed 1')
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+translation: install ## write docs/translation.md again, from the codecs
+	@$(BIN)/python -m tests.translation $(ARGS)
+
+clients: install ## run the real coding agents against Router One (needs Node.js 20; installs 1.1 GB into .clients once)
+	@$(BIN)/python -m tests.clients $(ARGS)
 
 bench: install ## measure the gateway's overhead
 	@$(BIN)/python -m bench $(ARGS)
