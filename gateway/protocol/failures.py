@@ -60,8 +60,8 @@ def _failure(status: int, error: _Error, retry_after_s: int | None) -> UpstreamF
 def _kind(status: int, error: _Error) -> FailureKind:
     for word in error.words:
         kind = KIND_OF_WORD.get(word)
-        # Some say "api_error" whatever the status: it cannot make a provider's fault of a refusal.
-        if kind is not None and not (kind == "server_error" and 400 <= status < 500):
+        # Some say "api_error" whatever the status: it neither makes a provider's fault of a refusal nor hides overload.
+        if kind is not None and not (kind == "server_error" and (400 <= status < 500 or status in (503, 529))):
             return kind
     return _kind_of_message(status, error.all_text) or _kind_of_status(status)
 

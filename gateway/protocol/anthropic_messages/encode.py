@@ -159,8 +159,6 @@ def _encode_wishes(conversation: Conversation, own: bool, dropped: list[str]) ->
             body["service_tier"] = "auto" if conversation.service_tier == "auto" else "standard_only"
         return {**body, **{name: value for name, value in conversation.extras.items() if name != "output_config"}}
     dropped.extend(name for name in conversation.extras if name not in _SILENT)
-    if conversation.metadata:
-        dropped.append("metadata")
     return body
 
 

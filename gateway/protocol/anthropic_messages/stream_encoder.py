@@ -141,9 +141,7 @@ class MessagesStreamEncoder:
         signature = signature_of(piece)
         if not signature:
             return b""
-        opening = self._block(
-            "thinking", {"type": "thinking", "thinking": "", "signature": ""}, again=event.redacted is not None
-        )
+        opening = self._block("thinking", {"type": "thinking", "thinking": "", "signature": ""})
         delta = {"type": "signature_delta", "signature": signature}
         return opening + self._delta(self._blocks - 1, delta) + self._close_block()
 

@@ -22,7 +22,7 @@ def encode_tools(conversation: Conversation, dropped: list[str]) -> dict[str, An
             else:
                 dropped.append(f"tools[{tool.kind}]")
         elif tool.deferred and conversation.dialect != DIALECT:
-            dropped.append(f"tools[{tool.name}]")
+            dropped.append("tools.defer_loading")
         elif not allowed or tool.name in allowed or flat_name(tool.name, tool.namespace) in allowed:
             tools.append(_encode_tool(tool))
     if not tools:

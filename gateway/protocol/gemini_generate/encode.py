@@ -86,7 +86,7 @@ def _encode_tools(conversation: Conversation, dropped: list[str]) -> dict[str, A
             else:
                 dropped.append(f"tools[{tool.kind}]")
         elif tool.deferred:
-            dropped.append(f"tools[{tool.name}]")
+            dropped.append("tools.defer_loading")
         elif not allowed or tool.name in allowed or flat_name(tool.name, tool.namespace) in allowed:
             declared.append(_encode_tool(tool))
     if conversation.parallel_tools is False and declared:

@@ -85,7 +85,8 @@ def _encode_sampling(conversation: Conversation, own: bool, quirks: Quirks, drop
 def _encode_tools(conversation: Conversation, quirks: Quirks, dropped: list[str]) -> dict[str, Any]:
     choice = conversation.tool_choice
     narrowed = choice.allowed if choice is not None and not quirks.allowed_tools else ()
-    tools = encode_tools(conversation.tools, dropped, quirks, narrowed)
+    own = conversation.dialect in ("", DIALECT)
+    tools = encode_tools(conversation.tools, dropped, quirks, narrowed, own=own)
     if not tools:
         return {}
     body: dict[str, Any] = {"tools": tools}
@@ -146,7 +147,6 @@ def _encode_wishes(conversation: Conversation, own: bool, dropped: list[str]) ->
     if not own:
         dropped.extend(conversation.extras)
         dropped.extend(f"thinking.{name}" for name in conversation.reasoning.extras)
-        dropped.extend(f"metadata.{name}" for name in conversation.metadata)
         return body
     if conversation.metadata:
         body["metadata"] = dict(conversation.metadata)

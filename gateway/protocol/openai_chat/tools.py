@@ -71,9 +71,15 @@ def _decode_custom(inner: JsonObject, where: str, cache: str | None) -> Tool:
 
 
 def encode_tools(
-    tools: Sequence[Tool | ForeignTool], dropped: list[str], quirks: Quirks = STANDARD, allowed: Sequence[str] = ()
+    tools: Sequence[Tool | ForeignTool],
+    dropped: list[str],
+    quirks: Quirks = STANDARD,
+    allowed: Sequence[str] = (),
+    *,
+    own: bool = True,
 ) -> list[dict[str, Any]]:
-    """``allowed`` narrows the list for hosts that have no field for it; empty for all tools."""
+    """``allowed`` narrows the list for hosts that have no field for it; empty for all tools. ``own``: the caller
+    spoke chat."""
     encoded: list[dict[str, Any]] = []
     for tool in tools:
         if isinstance(tool, ForeignTool):
@@ -85,13 +91,13 @@ def encode_tools(
             # A placeholder that only the caller's own provider would fill in.
             dropped.append("tools.defer_loading")
         elif not allowed or tool.name in allowed or flat_name(tool.name, tool.namespace) in allowed:
-            encoded.append(_encode_tool(tool, quirks))
+            encoded.append(_encode_tool(tool, quirks, own))
     return encoded
 
 
-def _encode_tool(tool: Tool, quirks: Quirks) -> dict[str, Any]:
+def _encode_tool(tool: Tool, quirks: Quirks, own: bool) -> dict[str, Any]:
     if tool.custom is None or not quirks.custom_tools:
-        return _encode_function(as_function(tool), quirks)
+        return _encode_function(as_function(tool), quirks, own)
     name = flat_name(tool.name, tool.namespace)
     inner = fields.without_none(name=name, description=tool.description)
     if tool.custom.definition:
@@ -100,8 +106,7 @@ def _encode_tool(tool: Tool, quirks: Quirks) -> dict[str, Any]:
     return {"type": "custom", "custom": inner}
 
 
-def _encode_function(tool: Tool, quirks: Quirks) -> dict[str, Any]:
-    own = tool.origin in ("", DIALECT)
+def _encode_function(tool: Tool, quirks: Quirks, own: bool) -> dict[str, Any]:
     parameters = tool.parameters
     if parameters is not None and not own:
         parameters = {name: value for name, value in parameters.items() if name != "$schema"}
@@ -109,7 +114,7 @@ def _encode_function(tool: Tool, quirks: Quirks) -> dict[str, Any]:
         name=tool.name, description=tool.description, parameters=parameters, strict=tool.strict
     )
     cache = fields.cache_control(tool.cache) if own or quirks.cache_hints else {}
-    if own:
+    if tool.origin == DIALECT:
         function.update(tool.extras)
     return {"type": "function", "function": function, **cache}
 

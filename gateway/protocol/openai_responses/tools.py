@@ -77,7 +77,7 @@ def encode_tools(tools: Sequence[Tool | ForeignTool], own: bool, dropped: list[s
                 dropped.append(f"tools[{tool.kind}]")
         elif tool.deferred and not own:
             # A placeholder that only the caller's own provider would fill in.
-            dropped.append(f"tools[{tool.name}]")
+            dropped.append("tools.defer_loading")
         elif tool.namespace:
             if tool.namespace not in spaces:
                 spaces[tool.namespace] = _encode_namespace(tool)

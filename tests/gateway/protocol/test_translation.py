@@ -161,7 +161,6 @@ def test_wishes_that_messages_cannot_carry_are_named() -> None:
         "temperature",
         "stop",
         "response_format",
-        "metadata",
         "logit_bias",
     }
     assert body["temperature"] == 1
@@ -446,7 +445,7 @@ def test_wishes_that_chat_cannot_carry_are_named() -> None:
         }
     )
     body = sent(encoded)
-    assert set(encoded.dropped) == {"top_k", "stop_sequences", "context_management", "thinking.display", "metadata.x"}
+    assert set(encoded.dropped) == {"top_k", "stop_sequences", "context_management", "thinking.display"}
     assert body["stop"] == list("abcd")
     assert body["user"] == "u"
     assert body["stream_options"] == {"include_usage": True}

@@ -56,7 +56,9 @@ def broken(exchange: dict[str, Any], client: str, got: Read) -> list[str]:
     choice = expect["choices"][0] if expect["choices"] else {"text": "", "tool_calls": [], "finish": "BLOCKED"}
     problems = []
     refusal = choice.get("refusal") or ""
-    if got.text + got.refusal != (choice["text"] or "") + refusal:
+    # A block without a word: Messages explains it beside the answer, and Responses has no other sign than a refusal.
+    silent = meaning(exchange) == "filter" and not refusal
+    if got.text + ("" if silent else got.refusal) != (choice["text"] or "") + refusal:
         problems.append(f"text {got.text[:60]!r} + {got.refusal[:40]!r}")
     # Paragraphs of a summary come one by one; white space between them is the dialect's.
     if (choice.get("reasoning") or "").split() and "".join(got.reasoning.split()) != "".join(

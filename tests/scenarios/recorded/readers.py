@@ -203,7 +203,9 @@ def _take_calls(calls: dict[int, list[str]], delta: Any) -> None:
 
 
 def _take_gemini(got: Read, chunk: Any) -> None:
-    for candidate in (chunk.candidates or [])[:1]:
+    for candidate in chunk.candidates or []:
+        if candidate.index:
+            continue
         for part in (candidate.content.parts if candidate.content else None) or []:
             if part.text is not None:
                 got.reasoning += part.text if part.thought else ""

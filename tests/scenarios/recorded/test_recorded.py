@@ -29,9 +29,27 @@ BETTER_THAN_DIRECT = {
     "am-anthropic-2f377df": "ends in a [DONE] that the package cannot parse; the gateway leaves it out",
     "oc-openai-1c10d4f": "ends without a finish, which makes some clients ask for ever; the gateway adds it",
     "or-azure-openai-787a0ae": "holds four answers in a row; the gateway ends with the first one's end",
+    "gg-google-vertex-370f3e4": "ends without a finish: a cut stream, and the gateway says so",
+    "gg-google-vertex-a5c8c66": "ends without a finish: a cut stream, and the gateway says so",
 }
-# Translations that keep less than was promised, with the reason.
-LESS_THAN_PROMISED: dict[tuple[str, str], str] = {}
+# Where a translation arrives otherwise than the recording is described, on purpose; with the reason.
+OTHER_THAN_DESCRIBED = {
+    "oc-azure-ai-f0f2297": "161 cached of 7 prompt tokens: cut to the whole",
+    "oc-openrouter-e959cfb": "more tokens written to the cache than read: cut to the whole",
+    "oc-openai-d10d820": "a legacy function call is a call",
+    "oc-openai-f118993": "a legacy function call is a call",
+    "or-azure-openai-787a0ae": "holds four answers in a row; the gateway ends with the first one's end",
+    "or-openai-2c18ed9": "a call in a namespace, which is part of the name for those who have none",
+    "gg-google-5cc8d66": "calls that come in pieces are put together",
+    "gg-google-c8cc968": "calls that come in pieces are put together",
+    "gg-google-vertex-370f3e4": "ends without a finish: a cut stream, and the gateway says so",
+    "gg-google-vertex-a5c8c66": "ends without a finish: a cut stream, and the gateway says so",
+    "gg-google-vertex-e50bf07": "says STOP with every piece and another word at the end; the first one counts",
+    **dict.fromkeys(
+        ("am-anthropic-6208cd7", "am-anthropic-6dff634", "am-anthropic-bf64c8f"),
+        "the explanation of a refusal is told as its text",
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +119,7 @@ def test_in_other_dialects_every_answer_keeps_what_was_promised(stack: Stack, cu
     for (exchange, client, _), got in zip(wanted, read, strict=True):
         found = broken(exchange, client, got)
         counts[client, corpus.dialect_of(exchange), "kept" if not found else "broken"] += 1
-        if found and (exchange["id"], client) not in LESS_THAN_PROMISED:
+        if found and exchange["id"] not in OTHER_THAN_DESCRIBED:
             wrong[exchange["id"], client] = found
     print("\nclient, provider:")
     for pair, count in sorted(counts.items()):

@@ -75,7 +75,7 @@ def test_a_run_of_codex_becomes_a_run_of_claude() -> None:
     assert "start: x" in body["tools"][0]["description"]
     assert body["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
     assert (body["thinking"], body["output_config"]) == ({"type": "adaptive"}, {"effort": "high"})
-    assert request.dropped == ("tools[later]", "tools[web_search]", "text.verbosity")
+    assert request.dropped == ("tools.defer_loading", "tools[web_search]", "text.verbosity")
 
 
 def test_a_run_of_codex_is_cached_up_to_three_breakpoints() -> None:

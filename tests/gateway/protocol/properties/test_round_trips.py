@@ -18,13 +18,16 @@ from tests.gateway.protocol.properties.strategies import conversations, replies
 from tests.gateway.protocol.replaying import decode_stream, events_of
 
 DIALECTS = sorted(CODECS)
+# Conversations take long to make up.
+some = settings(max_examples=settings.default.max_examples // 3)
 # Of each pair of dialects.
-few = settings(max_examples=max(1, settings.default.max_examples // 5))
+few = settings(max_examples=settings.default.max_examples // 10)
 REFUSALS = (FinishReason.CONTENT_FILTER, FinishReason.REFUSAL)
 every_dialect = pytest.mark.parametrize("dialect", DIALECTS)
 
 
 @every_dialect
+@some
 @given(data=st.data())
 def test_a_conversation_is_read_as_it_was_written(dialect: str, data: st.DataObject) -> None:
     codec = CODECS[dialect]
@@ -37,6 +40,7 @@ def test_a_conversation_is_read_as_it_was_written(dialect: str, data: st.DataObj
 
 
 @every_dialect
+@some
 @given(data=st.data())
 def test_what_was_read_is_written_again_without_a_change(dialect: str, data: st.DataObject) -> None:
     codec = CODECS[dialect]
@@ -78,6 +82,7 @@ def _results(conversation: Conversation) -> list[int]:
 
 
 @every_dialect
+@some
 @given(data=st.data())
 def test_a_reply_is_read_as_it_was_written(dialect: str, data: st.DataObject) -> None:
     codec = CODECS[dialect]
@@ -87,6 +92,7 @@ def test_a_reply_is_read_as_it_was_written(dialect: str, data: st.DataObject) ->
 
 
 @every_dialect
+@some
 @given(data=st.data(), pieces=st.integers(1, 4))
 def test_a_stream_says_what_the_whole_reply_says(dialect: str, data: st.DataObject, pieces: int) -> None:
     codec = CODECS[dialect]
@@ -99,6 +105,7 @@ def test_a_stream_says_what_the_whole_reply_says(dialect: str, data: st.DataObje
 
 
 @every_dialect
+@some
 @given(data=st.data(), cuts=st.sets(st.integers(1, 4000), max_size=12))
 def test_the_cut_of_a_stream_makes_no_difference(dialect: str, data: st.DataObject, cuts: set[int]) -> None:
     codec = CODECS[dialect]

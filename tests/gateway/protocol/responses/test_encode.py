@@ -228,7 +228,7 @@ def test_tools_keep_their_own_forms() -> None:
     ]
     assert body["tool_choice"] == {"type": "custom", "name": "patch"}
     assert body["parallel_tool_calls"] is False
-    assert dropped == ("tools[later]", "tools[web_search_20250305]")
+    assert dropped == ("tools.defer_loading", "tools[web_search_20250305]")
 
 
 @pytest.mark.parametrize(
