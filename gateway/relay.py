@@ -76,6 +76,8 @@ class Relay:
         except (TransportFailure, ProtocolError) as failed:
             if not opened.decoder or not opened.decoder.complete:
                 raise StreamBroken(failed.failure if isinstance(failed, TransportFailure) else "malformed") from None
+            for passed in opened.decoder.end():
+                await self._pass(opened, passed)
         finally:
             self._left.cancel()
             await opened.response.close()

@@ -94,12 +94,13 @@ class ToolNames:
 class CallRestorer:
     """``ToolNames.restore`` for a stream.
 
-    The free text of a custom tool comes in one piece, after the last call of the answer or before what follows it.
+    The free text of a custom tool comes in one piece, after the last call of the answer or before what follows it;
+    calls after it wait too, since callers run them in the order in which they come.
     """
 
     def __init__(self, names: ToolNames) -> None:
         self._names = names
-        # (choice, index) -> the first delta of a call whose arguments are still being collected.
+        # (choice, index) -> a call whose arguments are still being collected, in the order of the calls.
         self._waiting: dict[tuple[int, int], ToolCallDelta] = {}
 
     def feed(self, event: StreamEvent) -> Iterator[StreamEvent]:
@@ -114,15 +115,15 @@ class CallRestorer:
             self._waiting[key] = replace(first, arguments=first.arguments + event.arguments)
             return
         tool = self._names.find(event.name) if event.name and not event.custom and not event.namespace else None
-        if tool is None:
-            yield event
-        elif tool.custom is None:
-            yield replace(event, name=tool.name, namespace=tool.namespace)
+        if tool is not None:
+            event = replace(event, name=tool.name, namespace=tool.namespace, custom=tool.custom is not None)
+        if (event.custom and tool is not None) or (self._waiting and event.name and not event.custom):
+            self._waiting[key] = event
         else:
-            self._waiting[key] = replace(event, name=tool.name, namespace=tool.namespace, custom=True)
+            yield event
 
     def flush(self) -> Iterator[StreamEvent]:
         """What is still being collected; for the end of a stream."""
         waiting, self._waiting = self._waiting, {}
         for delta in waiting.values():
-            yield replace(delta, arguments=free_text(delta.arguments))
+            yield replace(delta, arguments=free_text(delta.arguments)) if delta.custom else delta

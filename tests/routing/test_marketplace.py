@@ -167,7 +167,7 @@ def test_the_whole_catalogue_takes_a_fixed_number_of_queries(
     Provider.objects.update(enabled=True)
     with django_assert_max_num_queries(8):
         page = text_of(client, "/models")
-    assert "120 models at 28 providers" in page
+    assert "128 models at 28 providers" in page
     for slug in Model.objects.values_list("slug", flat=True)[::12]:
         with django_assert_max_num_queries(9):
             text_of(client, f"/models/{slug}")

@@ -29,6 +29,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "reasoning_effort": "thinking",
             "response_format": "output_config.format",
             "stop": "stop_sequences",
+            "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
         },
     }
 )

@@ -8,7 +8,7 @@ from gateway.protocol import fields
 from gateway.protocol.anthropic_messages.blocks import DIALECT
 from gateway.protocol.anthropic_messages.caching import set_breakpoints
 from gateway.protocol.anthropic_messages.dropped_names import in_words_of
-from gateway.protocol.anthropic_messages.formats import encode_format
+from gateway.protocol.anthropic_messages.formats import encode_format, holds_to_schemas
 from gateway.protocol.anthropic_messages.host import instruct
 from gateway.protocol.anthropic_messages.splice import PATH, VERSION
 from gateway.protocol.anthropic_messages.thinking import claude_version, encode_thinking, refuses_sampling
@@ -50,7 +50,7 @@ def encode_request(
     body: dict[str, Any] = {"model": upstream_model, "max_tokens": limit, "messages": messages}
     if system:
         body["system"] = system
-    body.update(encode_tools(conversation, dropped))
+    body.update(encode_tools(conversation, dropped, takes_strict=holds_to_schemas(upstream_model, quirks)))
     body.update(_encode_output(conversation, upstream_model, limit, quirks, dropped))
     words = body.pop("words")
     if words:

@@ -39,14 +39,14 @@ def encode_format(
     wish is named in ``dropped``."""
     if wish is None or wish.kind == "text":
         return None, ""
-    if wish.kind == "json_schema" and wish.schema is not None and _holds_to_schemas(upstream_model, quirks):
+    if wish.kind == "json_schema" and wish.schema is not None and holds_to_schemas(upstream_model, quirks):
         return {"type": "json_schema", "schema": wish.schema if own else closed(wish.schema)}, ""
     dropped.append("response_format")
     schema = wish.schema if wish.kind == "json_schema" else None
     return None, json_instruction(dump_text(schema) if schema else "")
 
 
-def _holds_to_schemas(upstream_model: str, quirks: MessagesQuirks) -> bool:
+def holds_to_schemas(upstream_model: str, quirks: MessagesQuirks) -> bool:
     """Claude does from Opus 4.1 and the 4.5 generation on."""
     version = claude_version(upstream_model)
     if version is None:

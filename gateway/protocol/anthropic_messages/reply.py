@@ -15,6 +15,7 @@ from gateway.protocol.codec import ReplyContext
 from gateway.protocol.conversation import JsonObject, Opaque, Part, Reasoning, Refusal, Text, ToolCall
 from gateway.protocol.json_text import dump, dump_text, load_reply, unreadable_reply
 from gateway.protocol.reply import Choice, Reply
+from gateway.protocol.tool_names import ToolNames
 
 
 def string(source: Mapping[str, Any], name: str) -> str:
@@ -92,7 +93,9 @@ def encode_reply(reply: Reply, context: ReplyContext) -> bytes:
     usage = write_usage(reply.usage.usage, context.extra_usage) if reply.usage else estimated_usage(context)
     if reply.service_tier is not None:
         usage["service_tier"] = reply.service_tier
-    blocks = [_encode_block(part, order, context) for order, part in enumerate(choice.parts)]
+    names = ToolNames.of(context.conversation)
+    parts = [names.restore(part) if isinstance(part, ToolCall) else part for part in choice.parts]
+    blocks = [_encode_block(part, order, context) for order, part in enumerate(parts)]
     reason = write_finish(choice.finish, has_calls=has_calls, stop_sequence=choice.stop_sequence)
     refusal = "".join(part.text for part in choice.parts if isinstance(part, Refusal))
     return dump(
@@ -120,7 +123,7 @@ def _encode_block(part: Part, order: int, context: ReplyContext) -> dict[str, An
         extras = part.extras if part.origin == DIALECT else write_citations(part.citations)
         return {"type": "text", "text": part.text, **extras} if part.text else None
     if isinstance(part, Refusal):
-        return {"type": "text", "text": part.text}
+        return {"type": "text", "text": part.text} if part.text else None
     if isinstance(part, ToolCall):
         call_id = plain_id(part.id) if part.id else made_up_id(context, order)
         return {"type": "tool_use", "id": call_id, "name": part.name, "input": arguments_object(part.arguments)}

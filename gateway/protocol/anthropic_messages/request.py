@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from gateway.protocol import fields
 from gateway.protocol.anthropic_messages.blocks import DIALECT, decode_content
@@ -182,8 +182,17 @@ def _decode_thinking(source: JsonObject) -> ReasoningControls:
     )
 
 
+def _clears_thinking_only(value: Any) -> bool:
+    edits = value.get("edits") if isinstance(value, dict) else None
+    return isinstance(edits, list) and all(
+        isinstance(edit, dict) and str(edit.get("type")).startswith("clear_thinking") for edit in edits
+    )
+
+
 def _extras(source: JsonObject) -> JsonObject:
     extras = dict(fields.rest(source, _KNOWN))
+    if _clears_thinking_only(extras.get("context_management")):
+        del extras["context_management"]  # other dialects do not carry old thinking in the first place
     config = fields.rest(fields.obj(source, "output_config") or NOTHING, ("effort", "format"))
     if config:
         extras["output_config"] = config

@@ -30,6 +30,7 @@ from gateway.protocol.reply import (
     UsageSeen,
 )
 from gateway.protocol.sse import encode_event
+from gateway.protocol.tool_names import ToolNames
 
 PING = encode_event(b'{"type":"ping"}', "ping")
 
@@ -37,6 +38,7 @@ PING = encode_event(b'{"type":"ping"}', "ping")
 class MessagesStreamEncoder:
     def __init__(self, context: ReplyContext) -> None:
         self._context = context
+        self._names = ToolNames.of(context.conversation)
         self._started = False
         self._closed = False
         self._blocks = 0
@@ -156,7 +158,9 @@ class MessagesStreamEncoder:
         opening = b""
         if event.index not in self._calls:
             call_id = plain_id(event.id) if event.id else made_up_id(self._context, event.index)
-            block = {"type": "tool_use", "id": call_id, "name": event.name or "", "input": {}}
+            tool = self._names.find(event.name)
+            name = event.name or "" if tool is None else tool.name
+            block = {"type": "tool_use", "id": call_id, "name": name, "input": {}}
             opening = self._block("tool", block, again=True)
             self._calls[event.index] = self._blocks - 1
         block_index = self._calls[event.index]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from gateway.protocol import fields
 from gateway.protocol.anthropic_messages.blocks import DIALECT
+from gateway.protocol.anthropic_messages.formats import closed
 from gateway.protocol.conversation import Conversation, Tool, ToolChoice
 from gateway.protocol.tool_names import as_function, flat_name
 
 
-def encode_tools(conversation: Conversation, dropped: list[str]) -> dict[str, Any]:
-    """The fields ``tools`` and ``tool_choice``; empty where there are no tools."""
+def encode_tools(conversation: Conversation, dropped: list[str], *, takes_strict: bool = True) -> dict[str, Any]:
+    """The fields ``tools`` and ``tool_choice``; empty where there are no tools. ``takes_strict``: the model can be held
+    to the schema of a tool."""
+    own = conversation.dialect == DIALECT
     choice = conversation.tool_choice
     allowed = frozenset(choice.allowed) if choice is not None else frozenset()
     tools: list[dict[str, Any]] = []
@@ -24,18 +28,24 @@ def encode_tools(conversation: Conversation, dropped: list[str]) -> dict[str, An
         elif tool.deferred and conversation.dialect != DIALECT:
             dropped.append("tools.defer_loading")
         elif not allowed or tool.name in allowed or flat_name(tool.name, tool.namespace) in allowed:
-            tools.append(_encode_tool(tool))
+            if tool.strict and not (own or takes_strict):
+                dropped.append("tools.strict")
+                tool = replace(tool, strict=None)
+            tools.append(_encode_tool(tool, own))
     if not tools:
         return {}
     encoded = _encode_choice(conversation)
     return {"tools": tools, "tool_choice": encoded} if encoded else {"tools": tools}
 
 
-def _encode_tool(tool: Tool) -> dict[str, Any]:
+def _encode_tool(tool: Tool, own: bool) -> dict[str, Any]:
     plain = tool if tool.origin == DIALECT else as_function(tool)
     schema = plain.parameters if plain.parameters is not None else {"type": "object", "properties": {}}
     if plain.origin != DIALECT and "type" not in schema:
         schema = {"type": "object", **schema}
+    if plain.strict and not own:
+        # What a strict schema may hold differs between the makers.
+        schema = closed(schema)
     extras = dict(plain.extras) if plain.origin == DIALECT else {}
     if plain.deferred:
         extras["defer_loading"] = True

@@ -16,7 +16,7 @@ from gateway.protocol.gemini_generate.usage import read_usage, tier_of, write_us
 from gateway.protocol.gemini_generate.words import BLOCKED, read_finish, write_finish
 from gateway.protocol.json_text import dump, dump_text, load_reply, unreadable_reply
 from gateway.protocol.reply import Choice, FinishReason, Reply
-from gateway.protocol.tool_names import call_as_function
+from gateway.protocol.tool_names import ToolNames, call_as_function
 
 
 def decode_reply(body: bytes) -> Reply:
@@ -140,13 +140,14 @@ def _shifted(citation: Citation, size: int) -> Citation:
 
 
 def _encode_parts(parts: tuple[Part, ...], context: ReplyContext) -> list[dict[str, Any]]:
+    names = ToolNames.of(context.conversation)
     written: list[dict[str, Any]] = []
     pending = ""
     for order, part in enumerate(parts):
         if isinstance(part, Reasoning) and part.origin == DIALECT and not part.text:
             pending = part.signature or pending
             continue
-        wire = _encode_part(part, made_up_id(context, order))
+        wire = _encode_part(part, made_up_id(context, order), names)
         if wire is None:
             continue
         if pending and "thoughtSignature" not in wire:
@@ -156,11 +157,11 @@ def _encode_parts(parts: tuple[Part, ...], context: ReplyContext) -> list[dict[s
     return [*written, {"text": "", "thoughtSignature": pending}] if pending else written
 
 
-def _encode_part(part: Part, call_id: str) -> dict[str, Any] | None:
+def _encode_part(part: Part, call_id: str, names: ToolNames) -> dict[str, Any] | None:
     if isinstance(part, Text | Refusal):
         return {"text": part.text} if part.text else None
     if isinstance(part, ToolCall):
-        return encode_call(part, call_id)
+        return encode_call(part, call_id, names)
     if isinstance(part, Reasoning):
         return encode_thought(part)
     return dict(part.value) if isinstance(part, Opaque) and part.origin == DIALECT else None
@@ -174,13 +175,14 @@ def encode_thought(piece: Reasoning) -> dict[str, Any] | None:
     return {**thought, "thoughtSignature": signature} if signature else thought
 
 
-def encode_call(call: ToolCall, made_up: str) -> dict[str, Any]:
+def encode_call(call: ToolCall, made_up: str, names: ToolNames) -> dict[str, Any]:
     """Arguments that are no JSON object stand under ``_raw``, as the model wrote them."""
     plain = call_as_function(call)
+    tool = names.find(plain.name)
     return {
         "functionCall": {
             "id": plain.id or made_up,
-            "name": plain.name,
+            "name": plain.name if tool is None else tool.name,
             "args": arguments_object(plain.arguments),
         }
     }

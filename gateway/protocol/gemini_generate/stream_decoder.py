@@ -59,8 +59,9 @@ class GeminiStreamDecoder:
             return []
         passed = [self._read(event) for event in self._sse.end()]
         passed = [Passed(terminated(item.raw), item.events, item.forward) for item in passed]
-        if self.complete:
-            passed.append(Passed(b"", (Done(),)))
+        if not self._failed:
+            endings = tuple(item.ending() for item in self._candidates.values() if item.finished)
+            passed.append(Passed(b"", (*endings, Done()) if self.complete else endings))
         return passed
 
     def _read(self, event: SseEvent) -> Passed:
@@ -105,6 +106,7 @@ class _Candidate:
     def __init__(self, index: int) -> None:
         self.finished = False
         self.searches = 0
+        self._native = ""
         self._index = index
         self._calls = 0
         self._partial: PartialCall | None = None
@@ -120,13 +122,17 @@ class _Candidate:
                 self._cited.add(citation)
                 yield CitationDelta(citation, self._index)
         native = string(candidate, "finishReason")
-        if native and not self.finished:
+        if native:
             yield from self.finish(native)
 
     def finish(self, native: str) -> Iterator[StreamEvent]:
         yield from self._end_call()
         self.finished = True
-        yield Finished(read_finish(native, has_calls=self._calls > 0), self._index, native)
+        self._native = native
+
+    def ending(self) -> Finished:
+        """Told at the end of the stream: some models give a reason with every piece, and only the last one counts."""
+        return Finished(read_finish(self._native, has_calls=self._calls > 0), self._index, self._native)
 
     def _part(self, item: JsonObject) -> Iterator[StreamEvent]:
         call = inner(item, "functionCall")

@@ -29,6 +29,7 @@ from gateway.protocol.reply import (
     UsageSeen,
 )
 from gateway.protocol.sse import encode_event
+from gateway.protocol.tool_names import ToolNames
 
 Wire = dict[str, Any]
 
@@ -144,7 +145,9 @@ class _Candidate:
         if call is None:
             return []
         whole = ToolCall(call.id or "", call.name or "", call.arguments, custom=call.custom, namespace=call.namespace)
-        return self._signed(encode_call(whole, made_up_id(self.context, call.index)))
+        return self._signed(
+            encode_call(whole, made_up_id(self.context, call.index), ToolNames.of(self.context.conversation))
+        )
 
     def _feed_signature(self, event: SignatureDelta) -> list[Wire]:
         """Another maker's signature closes its thoughts, in a part of its own that holds the whole piece."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.protocol import fields
+from gateway.protocol.anthropic_messages.dropped_names import in_words_of
 from gateway.protocol.codec import EncodedRequest
 from gateway.protocol.conversation import Conversation, ResponseFormat
 from gateway.protocol.json_text import dump, dump_text
@@ -15,6 +16,7 @@ from gateway.protocol.openai_chat.reasoning import write_controls
 from gateway.protocol.openai_chat.request import PATH, limit_field
 from gateway.protocol.openai_chat.tools import encode_choice, encode_format, encode_tools
 from gateway.protocol.openai_chat.turns import encode_turns
+from gateway.protocol.quirks.controls import CONTROL_FIELDS
 from gateway.protocol.quirks.quirks import STANDARD, Quirks
 from gateway.protocol.untranslatable import refuse_untranslatable
 
@@ -57,7 +59,13 @@ def encode_request(
     fit_body(body, quirks, upstream_model, dropped)
     fit_history(body, quirks, upstream_model, dropped)
     _mark_prefill(body, quirks)
-    return EncodedRequest(path=PATH, body=dump(body), dropped=tuple(dict.fromkeys(dropped)))
+    return EncodedRequest(path=PATH, body=dump(body), dropped=_in_words_of_caller(conversation, own, dropped))
+
+
+def _in_words_of_caller(conversation: Conversation, own: bool, dropped: list[str]) -> tuple[str, ...]:
+    """A host's own word for reasoning says nothing to a caller of another dialect."""
+    plain = dropped if own else ["reasoning_effort" if name in CONTROL_FIELDS else name for name in dropped]
+    return in_words_of(conversation.dialect, plain)
 
 
 def _encode_sampling(conversation: Conversation, own: bool, quirks: Quirks, dropped: list[str]) -> dict[str, Any]:
@@ -65,7 +73,7 @@ def _encode_sampling(conversation: Conversation, own: bool, quirks: Quirks, drop
     stop = sampling.stop
     if len(stop) > quirks.most_stops and not (own and quirks is STANDARD):
         stop = stop[: quirks.most_stops]
-        dropped.append("stop" if own else "stop_sequences")
+        dropped.append("stop")
     top_k = sampling.top_k
     if not own and top_k is not None:
         top_k = None

@@ -27,6 +27,15 @@ _SILENT = frozenset(
         "stream_options",
     )
 )
+# What is so without being asked for.
+_ANYWAY = (
+    ("n", 1),
+    ("parallel_tool_calls", True),
+    ("temperature", 1),
+    ("top_p", 1),
+    ("presence_penalty", 0),
+    ("frequency_penalty", 0),
+)
 _OFF = ReasoningControls(enabled=False)
 
 
@@ -66,8 +75,7 @@ def leave_ignored(body: Body, quirks: Quirks, dropped: list[str]) -> None:
 
 def _leave_out(body: Body, name: str, dropped: list[str]) -> None:
     value = body.pop(name)
-    # One choice is what there is anyway.
-    if name not in _SILENT and value is not None and not (name == "n" and value == 1):
+    if name not in _SILENT and value is not None and (name, value) not in _ANYWAY:
         dropped.append(name)
 
 

@@ -16,6 +16,8 @@ def fit_messages(messages: Sequence[Any], quirks: Quirks) -> list[Any]:
     fitted = [_fit_message(message, quirks) for message in messages]
     if quirks.system_place != "anywhere":
         fitted = _lead_with_system(fitted, once=quirks.system_place == "once")
+    if quirks.after_results:
+        fitted = _bridged(fitted, quirks.after_results)
     return _take_turns(fitted) if quirks.alternating else fitted
 
 
@@ -77,6 +79,15 @@ def _as_reminder(message: Any) -> Any:
         return message
     text = text_of(message.get("content"))
     return {"role": "user", "content": f"<system-reminder>\n{text}\n</system-reminder>"}
+
+
+def _bridged(messages: list[Any], text: str) -> list[Any]:
+    bridged: list[Any] = []
+    for message in messages:
+        if bridged and _role(message) == "user" and _role(bridged[-1]) == "tool":
+            bridged.append({"role": "assistant", "content": text})
+        bridged.append(message)
+    return bridged
 
 
 def _take_turns(messages: list[Any]) -> list[Any]:

@@ -43,6 +43,8 @@ class ChatStreamEncoder:
         self._opened: set[int] = set()
         self._finished: set[int] = set()
         self._with_calls: set[int] = set()
+        # (choice, index) of the functions whose arguments have not begun.
+        self._bare: dict[tuple[int, int], None] = {}
         self._with_refusal: set[int] = set()
         # Of each choice: how many signed pieces were written, and the text since the last of them.
         self._signed: dict[int, int] = {}
@@ -106,6 +108,7 @@ class ChatStreamEncoder:
             return {"refusal": event.text}
         if isinstance(event, ToolCallDelta):
             self._with_calls.add(event.choice)
+            self._note_bare(event)
             return {"tool_calls": [self._call(event)]}
         if isinstance(event, SignatureDelta):
             return self._signature(event)
@@ -113,6 +116,20 @@ class ChatStreamEncoder:
             annotations = write_annotations([event.citation])
             return {"annotations": annotations} if annotations else None
         return None
+
+    def _note_bare(self, event: ToolCallDelta) -> None:
+        key = (event.choice, event.index)
+        if event.arguments:
+            self._bare.pop(key, None)
+        elif event.name and not event.custom:
+            self._bare[key] = None
+
+    def _empty_arguments(self, choice: int) -> bytes:
+        """Clients parse the arguments: those of a call that gave none are an empty object."""
+        found = [index for of_choice, index in self._bare if of_choice == choice]
+        return b"".join(
+            self._chunk(choice, {"tool_calls": [{"index": index, "function": {"arguments": "{}"}}]}) for index in found
+        )
 
     def _call(self, event: ToolCallDelta) -> dict[str, Any]:
         kind, text = ("custom", "input") if event.custom else ("function", "arguments")
@@ -153,7 +170,8 @@ class ChatStreamEncoder:
             has_calls=event.choice in self._with_calls,
             has_refusal=event.choice in self._with_refusal,
         )
-        return self._open(event.choice) + self._chunk(event.choice, {}, word)
+        head = self._open(event.choice) + self._empty_arguments(event.choice)
+        return head + self._chunk(event.choice, {}, word)
 
     def _chunk(self, choice: int, delta: dict[str, Any], finish: str | None = None) -> bytes:
         body = self._envelope([{"index": choice, "delta": delta, "logprobs": None, "finish_reason": finish}])

@@ -66,6 +66,9 @@ def _encode_turn(turn: Turn, writer: _Writer, dropped: list[str]) -> Iterable[di
         message.update(_assistant_fields(parts, writer, dropped))
     else:
         message["content"] = _content(parts, dropped, own=writer.keeps_cache)
+    if not writer.own and not (message["content"] or message.get("tool_calls") or message.get("refusal")):
+        # Nothing of it could be carried, and an empty message is refused.
+        return
     if turn.name is not None:
         message["name"] = turn.name
     if writer.own:

@@ -37,6 +37,9 @@ def write_controls(wishes: ReasoningControls, model: str) -> JsonObject:
 MISTRAL = Quirks(
     name="mistral",
     developer_role=False,
+    # "Unexpected role 'user' after role 'tool'" (code 3230), and the same for a system message after an answer.
+    system_place="start",
+    after_results="I have the results.",
     refused_in_messages=frozenset(("reasoning_content", "reasoning", "reasoning_details", "refusal", "annotations")),
     call_id=nine_letters,
     prefill_field="prefix",

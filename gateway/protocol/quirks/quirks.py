@@ -30,6 +30,8 @@ class Quirks:
     system_place: Literal["anywhere", "start", "once"] = "anywhere"
     # User and assistant messages must take turns.
     alternating: bool = False
+    # What the assistant says between the results of tools and a message of the user, which may not follow them.
+    after_results: str = ""
     refused_in_messages: frozenset[str] = frozenset()
     # The id under which a tool call may be sent; the same id for the same id, since its result names it too.
     call_id: Callable[[str], str] | None = None

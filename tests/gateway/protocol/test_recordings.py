@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -30,6 +31,16 @@ def expected(exchange: dict[str, Any]) -> dict[str, Any]:
     if exchange["id"] in OURS:
         expect["usage"] = {**expect["usage"], **OURS[exchange["id"]]}
     return expect
+
+
+# Dialects without a field for the words of a refusal: they stand in the text.
+WITHOUT_REFUSALS = ("anthropic_messages", "gemini_generate")
+
+
+def told(call: dict[str, Any], target: str) -> Any:
+    """The arguments of a call; Gemini's are an object, whose spacing is nobody's."""
+    text = call["arguments"] or "{}"
+    return json.loads(text) if target == "gemini_generate" else text
 
 
 def named(exchange: dict[str, Any]) -> str:
@@ -80,11 +91,12 @@ def test_a_stream_means_the_same_after_translation(exchange: dict[str, Any], tar
     assert complete
     assert after["usage"] == before["usage"] or before["usage"] is None
     for mine, theirs in zip(after["choices"], before["choices"], strict=True):
-        assert mine["text"] == theirs["text"] + (theirs["refusal"] if target == "anthropic_messages" else "")
+        assert mine["text"] == theirs["text"] + (theirs["refusal"] if target in WITHOUT_REFUSALS else "")
         assert mine["reasoning"] == theirs["reasoning"]
         assert [call["name"] for call in mine["tool_calls"]] == [call["name"] for call in theirs["tool_calls"]]
-        assert [call["arguments"] for call in mine["tool_calls"]] == [
-            call["arguments"] for call in theirs["tool_calls"]
+        # A call without arguments is written with an empty object where clients parse the text.
+        assert [told(call, target) for call in mine["tool_calls"]] == [
+            told(call, target) for call in theirs["tool_calls"]
         ]
 
 

@@ -331,6 +331,21 @@ def test_a_late_piece_of_an_earlier_call_goes_to_its_own_block() -> None:
     assert texts == {0: "{}", 1: "{}"}
 
 
+def test_a_call_without_arguments_has_an_empty_object() -> None:
+    events: list[StreamEvent] = [
+        ToolCallDelta(0, "a", "f"),
+        ToolCallDelta(1, "b", "g"),
+        ToolCallDelta(1, arguments="{}"),
+        Finished(FinishReason.TOOL_CALLS),
+    ]
+    texts = {0: "", 1: ""}
+    for event in data_of(written(CHAT, events)):
+        for choice in event["choices"] if isinstance(event, dict) else ():
+            for call in choice["delta"].get("tool_calls", ()):
+                texts[call["index"]] += call["function"]["arguments"]
+    assert texts == {0: "{}", 1: "{}"}
+
+
 def test_an_error_ends_a_stream_in_the_dialect_s_own_way() -> None:
     problem = Problem(kind="overloaded", message="Busy.")
     for codec, head in ((CHAT, b'data: {"error":'), (MESSAGES, b"event: error\ndata: ")):

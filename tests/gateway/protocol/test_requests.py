@@ -279,7 +279,7 @@ def test_a_messages_request_is_read_whole() -> None:
         thinking={"type": "enabled", "budget_tokens": 2048},
         output_config={"effort": "high", "format": {"type": "json_schema", "schema": {"type": "object"}}, "z": 1},
         metadata={"user_id": "u", "x": 1},
-        context_management={"edits": []},
+        context_management={"edits": [{"type": "clear_tool_uses_20250919"}]},
     )
     own = "anthropic_messages"
     assert conversation.turns[0] == Turn("system", (Text("s", cache="1h"),))
@@ -307,7 +307,10 @@ def test_a_messages_request_is_read_whole() -> None:
     assert conversation.reasoning == ReasoningControls(True, "high", 2048)
     assert conversation.response_format == ResponseFormat("json_schema", schema={"type": "object"})
     assert (conversation.user, conversation.metadata) == ("u", {"x": 1})
-    assert conversation.extras == {"context_management": {"edits": []}, "output_config": {"z": 1}}
+    assert conversation.extras == {
+        "context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]},
+        "output_config": {"z": 1},
+    }
 
 
 BAD_ANYWHERE = [

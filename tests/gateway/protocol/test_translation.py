@@ -205,11 +205,11 @@ def test_tools_and_formats_go_to_messages() -> None:
             }
         )
     )
+    closed = {**schema, "additionalProperties": False}
     assert body["tools"] == [
-        {"name": "f", "input_schema": schema, "strict": True},
+        {"name": "f", "input_schema": closed, "strict": True},
         {"name": "g", "input_schema": {"type": "object"}},
     ]
-    closed = {**schema, "additionalProperties": False}
     assert body["output_config"] == {"format": {"type": "json_schema", "schema": closed}}
     assert "output_config" not in sent(to_messages({"response_format": {"type": "text"}}))
 
@@ -377,6 +377,23 @@ def test_results_follow_their_calls_and_what_is_no_text_follows_them() -> None:
         },
         {"role": "user", "content": "and now?"},
     ]
+    assert encoded.dropped == ("server_tool_use",)
+
+
+def test_a_message_of_which_nothing_can_be_carried_is_left_out() -> None:
+    search = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+    encoded = to_chat(
+        {
+            "messages": [
+                {"role": "user", "content": "q"},
+                {"role": "assistant", "content": [{"type": "thinking", "thinking": "h", "signature": "s"}]},
+                {"role": "assistant", "content": [search]},
+                {"role": "user", "content": ""},
+                {"role": "user", "content": "r"},
+            ]
+        }
+    )
+    assert sent(encoded)["messages"] == [{"role": "user", "content": "q"}, {"role": "user", "content": "r"}]
     assert encoded.dropped == ("server_tool_use",)
 
 

@@ -20,7 +20,10 @@ from tests.scenarios.recorded import corpus
 from tests.scenarios.recorded.promises import broken, same_as_direct
 from tests.scenarios.recorded.readers import Read, Sdks
 
-pytestmark = pytest.mark.skipif(not corpus.CORPUS.is_dir(), reason="no corpus of recorded exchanges beside the project")
+pytestmark = [
+    pytest.mark.skipif(not corpus.CORPUS.is_dir(), reason="no corpus of recorded exchanges beside the project"),
+    pytest.mark.filterwarnings("ignore::UserWarning:google.genai", "ignore::DeprecationWarning:google.genai"),
+]
 ALL = os.environ.get("RECORDED") == "all"
 AT_ONCE = 12
 
@@ -44,7 +47,6 @@ OTHER_THAN_DESCRIBED = {
     "gg-google-c8cc968": "calls that come in pieces are put together",
     "gg-google-vertex-370f3e4": "ends without a finish: a cut stream, and the gateway says so",
     "gg-google-vertex-a5c8c66": "ends without a finish: a cut stream, and the gateway says so",
-    "gg-google-vertex-e50bf07": "says STOP with every piece and another word at the end; the first one counts",
     **dict.fromkeys(
         ("am-anthropic-6208cd7", "am-anthropic-6dff634", "am-anthropic-bf64c8f"),
         "the explanation of a refusal is told as its text",

@@ -26,8 +26,9 @@ from gateway.protocol.conversation import (
     ToolResult,
     Turn,
 )
+from gateway.protocol.dialects import codec_of
 from gateway.protocol.problem import ProtocolError
-from tests.gateway.protocol.messages.asking import OWN, asked, encoded, sent
+from tests.gateway.protocol.messages.asking import OWN, asked, decoded, encoded, sent
 
 PARAMS: TypeAdapter[Any] = TypeAdapter(MessageCreateParamsNonStreaming)
 RESPONSES = "openai_responses"
@@ -172,6 +173,17 @@ def test_structured_output_is_native_and_closed() -> None:
     }
 
 
+def test_a_strict_tool_is_one_that_claude_takes() -> None:
+    tool = Tool("f", parameters=SCHEMA, strict=True)
+    (strict,) = sent(encoded(asked(tools=(tool,))))["tools"]
+    assert (strict["strict"], strict["input_schema"]["additionalProperties"]) == (True, False)
+    assert "minimum" not in strict["input_schema"]["properties"]["n"]
+    for model, host in (("claude-sonnet-4-20250514", "anthropic"), ("glm-5.3", "zai")):
+        request = encoded(asked(tools=(tool,)), model, host)
+        assert sent(request)["tools"] == [{"name": "f", "input_schema": SCHEMA}]
+        assert request.dropped == ("tools.strict",)
+
+
 @pytest.mark.parametrize(("model", "host"), [("claude-sonnet-4-20250514", "anthropic"), ("glm-5.3", "zai")])
 def test_structured_output_is_asked_for_in_words_where_it_is_not_native(model: str, host: str) -> None:
     request = encoded(asked(response_format=ResponseFormat("json_schema", schema=SCHEMA)), model, host)
@@ -212,3 +224,16 @@ def test_documents_become_text_where_there_are_none() -> None:
         {"type": "text", "text": "a.txt\n\nwords", "cache_control": {"type": "ephemeral"}}
     ]
     assert request.dropped == ("file",)
+
+
+@pytest.mark.parametrize(
+    ("edits", "named"),
+    [
+        ([{"type": "clear_thinking_20251015", "keep": "all"}], False),
+        ([{"type": "clear_tool_uses_20250919"}], True),
+    ],
+)
+def test_clearing_old_thinking_is_no_loss_where_it_is_not_sent(edits: list[dict[str, Any]], named: bool) -> None:
+    conversation = decoded(messages=[{"role": "user", "content": "Hi"}], context_management={"edits": edits})
+    request = codec_of("openai_chat").encode_request(conversation, upstream_model="x", max_output_tokens=None)
+    assert ("context_management" in request.dropped) is named

@@ -61,7 +61,7 @@ CASES: list[Case] = [
         "m",
         {"tools": (TOOL,), "tool_choice": FORCED, "reasoning": HIGH},
         {"thinking": {"type": "disabled"}, "reasoning_effort": ABSENT, "tool_choice": "required"},
-        ("thinking", "reasoning_effort"),
+        ("thinking",),
     ),
     (
         "deepseek",
@@ -87,7 +87,7 @@ CASES: list[Case] = [
         "grok-4.6",
         {"sampling": Sampling(stop=("x",), presence_penalty=1)},
         {"stop": ABSENT, "presence_penalty": ABSENT},
-        ("presence_penalty", "stop"),
+        ("presence_penalty", "stop_sequences"),
     ),
     ("mistral", "mistral-small-2603", {"reasoning": ReasoningControls(effort="low")}, {"reasoning_effort": "high"}, ()),
     (
@@ -293,6 +293,23 @@ def test_later_system_messages_are_said_by_the_user_where_one_is_taken() -> None
     ]
 
 
+def test_the_user_never_follows_a_tool_at_mistral() -> None:
+    system = Turn("system", (Text("a"),))
+    expected = ["user", "assistant", "tool", "assistant", "user", "user"]
+    messages = body_of(encode("mistral", turns=(*CALLED, USER, system)))["messages"]
+    assert [message["role"] for message in messages] == expected
+    assert messages[3] == {"role": "assistant", "content": "I have the results."}
+    passed, dropped = splice("mistral", messages=[*messages[:3], *messages[4:]])
+    assert ([message["role"] for message in passed["messages"]], dropped) == (expected, ())
+    other = body_of(encode("openai", turns=(*CALLED, USER)))["messages"]
+    assert [message["role"] for message in other] == ["user", "assistant", "tool", "user"]
+
+
+def test_a_wish_for_what_is_so_anyway_is_not_named() -> None:
+    assert encode("deepseek", tools=(TOOL,), parallel_tools=True).dropped == ()
+    assert encode("deepseek", tools=(TOOL,), parallel_tools=False).dropped == ("tool_choice.disable_parallel_tool_use",)
+
+
 def test_perplexity_gets_messages_that_take_turns() -> None:
     messages, _ = splice("perplexity", messages=[{"role": "user", "content": "a"}, {"role": "user", "content": "b"}])
     assert messages["messages"] == [{"role": "user", "content": "a\n\nb"}]
@@ -310,6 +327,10 @@ def test_cache_breakpoints_go_only_where_they_are_understood() -> None:
     for host in ("openrouter", "alibaba"):
         assert b"cache_control" in encode(host, turns=turns).body
     assert b"cache_control" not in encode("groq", turns=turns).body
+    marked = (Tool("f", parameters={"type": "object", "$schema": "x"}, cache="5m"),)
+    assert b"cache_control" in encode("openrouter", tools=marked).body
+    for word in (b"cache_control", b"$schema"):
+        assert word not in encode("openai", tools=marked).body
 
 
 def test_a_schema_is_told_in_words_where_there_is_no_field_for_it() -> None:

@@ -123,6 +123,6 @@ def test_the_stream_helper_of_the_package_collects_the_whole_answer() -> None:
     assert whole.output_text == "Hi"
     assert [item.type for item in whole.output if "call" in item.type] == [
         "function_call",
-        "function_call",
         "custom_tool_call",
+        "function_call",
     ]

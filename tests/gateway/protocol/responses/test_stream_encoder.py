@@ -180,17 +180,18 @@ def test_calls_get_the_callers_own_form_back() -> None:
         context,
     )
     assert [kind for kind in kinds(written) if "call" in kind] == [
-        "function_call_arguments.delta",
         "custom_tool_call_input.delta",
-        "function_call_arguments.done",
+        "function_call_arguments.delta",
         "custom_tool_call_input.done",
+        "function_call_arguments.done",
     ]
-    function, custom = written[-1]["response"]["output"]
+    # Callers run them in this order: the patch before what checks it.
+    custom, function = written[-1]["response"]["output"]
     assert (custom["type"], custom["name"], custom["input"], custom["id"]) == (
         "custom_tool_call",
         "patch",
         "*** x",
-        "ctc_gen-1_1",
+        "ctc_gen-1_0",
     )
     assert (function["type"], function["name"], function["namespace"]) == ("function_call", "f", "ns")
 
