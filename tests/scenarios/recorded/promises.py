@@ -40,6 +40,8 @@ _NO_REASONING_COUNT = ("anthropic_messages",)
 
 def meaning(exchange: dict[str, Any]) -> str:
     """stop, length, calls, filter, or other for words that no other dialect has."""
+    if not exchange["expect"]["choices"]:
+        return "filter"  # a blocked prompt
     choice = exchange["expect"]["choices"][0]
     finish = choice["finish"] or ""
     found = "filter" if finish.startswith("BLOCKED") else _MEANING.get(finish, "other")
@@ -57,7 +59,7 @@ def broken(exchange: dict[str, Any], client: str, got: Read) -> list[str]:
     problems = []
     refusal = choice.get("refusal") or ""
     # A block without a word: Messages explains it beside the answer, and Responses has no other sign than a refusal.
-    silent = meaning(exchange) == "filter" and not refusal
+    silent = meaning(exchange) in ("filter", "other") and not refusal
     if got.text + ("" if silent else got.refusal) != (choice["text"] or "") + refusal:
         problems.append(f"text {got.text[:60]!r} + {got.refusal[:40]!r}")
     # Paragraphs of a summary come one by one; white space between them is the dialect's.
