@@ -40,7 +40,6 @@ def read_config() -> GatewayConfig:
         public_url=settings.PUBLIC_URL,
         max_body_bytes=settings.MAX_BODY_BYTES,
         max_request_s=settings.MAX_REQUEST_S,
-        markup=Decimal(settings.MARKUP),
         default_requests_per_minute=settings.DEFAULT_REQUESTS_PER_MINUTE,
         processes=settings.GATEWAY_PROCESSES,
         first_byte_timeout_s=settings.FIRST_BYTE_TIMEOUT_S,
@@ -91,7 +90,9 @@ class Gateway:
             pepper=settings.API_KEY_PEPPER.encode(),
             default_requests_per_minute=config.default_requests_per_minute,
         )
-        catalogue = CatalogueSnapshots(pool, redis, credential_keys=settings.CREDENTIAL_KEYS)
+        catalogue = CatalogueSnapshots(
+            pool, redis, credential_keys=settings.CREDENTIAL_KEYS, markup=Decimal(settings.MARKUP)
+        )
         journal = Journal(events, conninfo=conninfo, bound=config.journal_bound)
         upstream = HttpxClient()
         self._closing.push_async_callback(upstream.close)

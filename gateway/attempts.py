@@ -149,13 +149,16 @@ class Attempts:
     def _build(
         self, deployment: DeploymentInfo, dialect: str, codec: Codec, conversation: Conversation
     ) -> UpstreamRequest:
+        wanted = conversation.sampling.max_output_tokens
         cap = self._exchange.output_cap
+        limit = cap or _output_limit(wanted, self._most_output_tokens(deployment))
         quirks = quirks_of(deployment.provider)
         if dialect == self._exchange.endpoint:
             encoded = codec.splice_request(
                 self._body,
                 upstream_model=deployment.upstream_id,
-                max_output_tokens=cap,
+                # A caller that set no limit gets the provider's own.
+                max_output_tokens=limit if cap or (wanted is not None and limit != wanted) else None,
                 client_headers=self._client_headers,
                 parsed=conversation.source,
                 target=self._target,
@@ -166,7 +169,7 @@ class Attempts:
                 encoded = codec.encode_request(
                     conversation,
                     upstream_model=deployment.upstream_id,
-                    max_output_tokens=cap or _output_limit(conversation, deployment),
+                    max_output_tokens=limit,
                     quirks=quirks,
                 )
             except ProtocolError as error:
@@ -196,6 +199,11 @@ class Attempts:
             connect_timeout_s=self._config.connect_timeout_s,
             read_timeout_s=self._config.first_byte_timeout_s,
         )
+
+    def _most_output_tokens(self, deployment: DeploymentInfo) -> int | None:
+        assert self._exchange.plan is not None
+        known = [most for most in (deployment.max_output_tokens, self._exchange.plan.model.max_output_tokens) if most]
+        return min(known, default=None)
 
     async def _open_reply(self, opened: Opened, codec: Codec) -> None:
         opened.raw = await _read(opened.response, MAX_REPLY_BYTES)
@@ -278,9 +286,8 @@ async def _read(response: UpstreamResponse, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-def _output_limit(conversation: Conversation, deployment: DeploymentInfo) -> int | None:
-    """The client's own limit, lowered to what the deployment can do."""
-    wanted, most = conversation.sampling.max_output_tokens, deployment.max_output_tokens
+def _output_limit(wanted: int | None, most: int | None) -> int | None:
+    """The client's own limit, lowered to what the deployment can do: no more than that was held."""
     if wanted is None or most is None:
         return wanted or most
     return min(wanted, most)

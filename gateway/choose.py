@@ -28,7 +28,7 @@ def route(exchange: Exchange, catalogue: Catalogue) -> None:
             param="model",
         )
     try:
-        plan = planner.plan(catalogue, name, at=exchange.at)
+        plan = planner.plan(catalogue, name, at=exchange.at, organization_id=exchange.caller.organization_id)
     except planner.UnknownModel as unknown:
         hint = f" It was withdrawn; its successor is {unknown.successor}." if unknown.successor else ""
         raise NotFound(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +12,6 @@ class GatewayConfig:
     public_url: str
     max_body_bytes: int
     max_request_s: float
-    markup: Decimal
     default_requests_per_minute: int
     processes: int = 1  # gateway processes that share a limit while Redis is away
     connect_timeout_s: float = 10.0

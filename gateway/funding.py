@@ -91,7 +91,7 @@ def _floor_tokens(exchange: Exchange, config: GatewayConfig, wanted: int) -> int
 
 def _cost(exchange: Exchange, config: GatewayConfig, output_tokens: int) -> int:
     """The most that the dearest deployment of the plan can charge for this many output tokens, in nano-USD."""
-    assert exchange.catalogue is not None
+    assert exchange.catalogue is not None and exchange.caller is not None
     return max(
         most_nanos(
             deployment.price_cards,
@@ -99,7 +99,7 @@ def _cost(exchange: Exchange, config: GatewayConfig, output_tokens: int) -> int:
             prompt_tokens=exchange.prompt_tokens,
             max_output_tokens=output_tokens,
             units_per_usd=exchange.catalogue.units_per_usd(deployment.currency, exchange.at),
-            markup=config.markup,
+            markup=exchange.catalogue.markup(deployment, exchange.at, exchange.caller.organization_id),
         )
         for deployment in _deployments(exchange)
     )

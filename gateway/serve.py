@@ -73,7 +73,7 @@ async def serve(request: ClientRequest, route: Route, services: Services) -> Non
         await _fail(request, exchange, ServerTrouble("Something went wrong on our side. You were not charged.").problem)
     finally:
         # A task of its own: the server may cut off what is awaited after the client has gone.
-        await asyncio.shield(asyncio.ensure_future(settlement.finish(exchange, services.journal, services.config)))
+        await asyncio.shield(asyncio.ensure_future(settlement.finish(exchange, services.journal)))
         await request.close()
 
 
@@ -106,7 +106,7 @@ async def _collect(request: ClientRequest, exchange: Exchange, attempts: Attempt
     answers.take_reply(exchange, opened)
     exchange.status = 200
     _record_answered(exchange, opened)
-    await settlement.finish(exchange, services.journal, services.config)
+    await settlement.finish(exchange, services.journal)
     await request.answer(200, answers.reply_body(exchange, opened), answers.headers(exchange, "application/json"))
 
 
@@ -149,7 +149,7 @@ async def _stream(request: ClientRequest, exchange: Exchange, attempts: Attempts
         raise
     finally:
         _record_answered(exchange, opened, error_class)
-    await settlement.finish(exchange, services.journal, services.config)
+    await settlement.finish(exchange, services.journal)
     await request.write(last, more=False)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import cast
 
 from billing.events import UsageEvent
 from billing.pricing.price import Charge, price
 from billing.pricing.rates import RateCard, choose_card
 from billing.pricing.usage import TokenUsage
-from gateway.config import GatewayConfig
 from gateway.exchange import NOTHING, Exchange
 from gateway.journal import Journal
 from gateway.journal_event import JournalEvent
@@ -35,6 +35,8 @@ def judge(exchange: Exchange) -> Verdict:
     """Apply the rules that customers can read. Pure: looks at the exchange alone."""
     delivery = exchange.delivery
     report = delivery.usage
+    if report is not None and not report.usage.prompt_size + report.usage.output_size:
+        report = None  # an answer takes tokens: none at all is no count
     finished = delivery.complete and bool(delivery.finish_reason)
     generated = report is not None and report.usage.output_size > 0
     if exchange.client_left and not delivery.began:
@@ -73,7 +75,14 @@ def card_for(exchange: Exchange, usage: TokenUsage, at: datetime) -> RateCard | 
     )
 
 
-def charge_of(exchange: Exchange, config: GatewayConfig) -> tuple[UsageEvent, Charge | None] | None:
+def markup_of(exchange: Exchange) -> Decimal:
+    """The factor that was in force when the request arrived: the hold was reckoned with the same one."""
+    if exchange.deployment is None or exchange.catalogue is None or exchange.caller is None:
+        return Decimal(1)
+    return exchange.catalogue.markup(exchange.deployment, exchange.at, exchange.caller.organization_id)
+
+
+def charge_of(exchange: Exchange) -> tuple[UsageEvent, Charge | None] | None:
     """The usage event of this exchange, or None where no credit was held."""
     if exchange.held_nanos is None or exchange.caller is None or exchange.plan is None:
         return None
@@ -83,10 +92,11 @@ def charge_of(exchange: Exchange, config: GatewayConfig) -> tuple[UsageEvent, Ch
     charge: Charge | None = None
     card: RateCard | None = None
     units = exchange.catalogue.units_per_usd(exchange.deployment.currency, at) if exchange.deployment else None
+    markup = markup_of(exchange)
     if verdict.source != "none" and exchange.deployment is not None and units is not None:
         card = card_for(exchange, verdict.usage, at)
         if card is not None:
-            charge = price(verdict.usage, card, units_per_usd=units, markup=config.markup)
+            charge = price(verdict.usage, card, units_per_usd=units, markup=markup)
     event = UsageEvent(
         id=exchange.id,
         request_id=exchange.id,
@@ -104,7 +114,7 @@ def charge_of(exchange: Exchange, config: GatewayConfig) -> tuple[UsageEvent, Ch
         rates={name: str(rate) for name, rate in card.rates.items()} if card else {},
         rate_currency=exchange.deployment.currency if exchange.deployment else "USD",
         units_per_usd=str(units or 1),
-        markup=str(config.markup),
+        markup=f"{markup.normalize():f}",
         charge_nanos=charge.total_nanos if charge else 0,
         currency="USD",
         hold_id=exchange.id,
@@ -160,11 +170,11 @@ def record_of(exchange: Exchange, event: UsageEvent | None) -> RequestRecord | N
     )
 
 
-async def finish(exchange: Exchange, journal: Journal, config: GatewayConfig) -> None:
+async def finish(exchange: Exchange, journal: Journal) -> None:
     """Put the end of this exchange down, once. Returns when it is in the journal."""
     if exchange.finished:
         return
-    priced = charge_of(exchange, config)
+    priced = charge_of(exchange)
     event = priced[0] if priced else None
     exchange.charge_nanos = event.charge_nanos if event else 0
     record = record_of(exchange, event)

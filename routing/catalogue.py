@@ -10,13 +10,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import Redis
 
-from routing.policy.candidate import Catalogue, DeploymentInfo, ModelInfo
+from routing.policy.candidate import ONE, Catalogue, DeploymentInfo, ModelInfo
 from routing.snapshot import read_catalogue, read_version
 
 __all__ = ["CHANNEL", "Catalogue", "CatalogueSnapshots", "DeploymentInfo", "ModelInfo"]
@@ -27,7 +28,10 @@ log = logging.getLogger(__name__)
 
 
 class CatalogueSnapshots:
-    """Keeps `current` fresh between `start` and `stop`. Pool and Redis client stay the caller's."""
+    """Keeps `current` fresh between `start` and `stop`. Pool and Redis client stay the caller's.
+
+    `markup` is the factor on prices where no markup rule is in force.
+    """
 
     def __init__(
         self,
@@ -35,11 +39,13 @@ class CatalogueSnapshots:
         redis: Redis,
         *,
         credential_keys: Sequence[str],
+        markup: Decimal = ONE,
         check_every_s: float = 5.0,
     ) -> None:
         self._pool = pool
         self._redis = redis
         self._keys = tuple(credential_keys)
+        self._markup = markup
         self._check_every_s = check_every_s
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -61,7 +67,7 @@ class CatalogueSnapshots:
         async with self._pool.connection() as connection:
             if await read_version(connection) == self.current.version:
                 return False
-            self.current = await read_catalogue(connection, self._keys)
+            self.current = await read_catalogue(connection, self._keys, self._markup)
         return True
 
     async def _refresh_or_keep(self) -> None:

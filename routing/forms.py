@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminPasswordWidget
@@ -118,10 +119,15 @@ class DeploymentForm(DeploymentFormBase):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
+        if "currency" in self.changed_data and self.instance.pk and self._has_billed():
+            self.add_error("currency", _("Cards of this deployment have billed in the currency that it had."))
         provider, dialect = cleaned.get("provider"), cleaned.get("dialect")
         if provider and dialect and not cleaned.get("base_url") and dialect not in provider.base_urls:
             self.add_error("dialect", _("The provider has no base URL for this protocol."))
         return cleaned
+
+    def _has_billed(self) -> bool:
+        return any(card_has_billed(pk) for pk in self.instance.price_cards.values_list("pk", flat=True))
 
 
 class PriceCardForm(PriceCardFormBase):
@@ -145,10 +151,23 @@ class PriceCardForm(PriceCardFormBase):
         start, end = cleaned.get("valid_from"), cleaned.get("valid_until")
         if start and end and start >= end:
             self.add_error("valid_until", _("Must be later than the start."))
-        frozen = [name for name in self.changed_data if name != "valid_until"]
-        if self.instance.pk and frozen and card_has_billed(self.instance.pk):
-            raise ValidationError(_("This card has billed, so only its end may change. Close it and add a new card."))
+        if self.instance.pk and self.changed_data and card_has_billed(self.instance.pk):
+            self._refuse_changed_past()
         return cleaned
+
+    def _refuse_changed_past(self) -> None:
+        now = timezone.now()
+        old, new = self.initial.get("valid_until"), self.cleaned_data.get("valid_until")
+        for name in self.changed_data:
+            if name != "valid_until":
+                text = _("This card has billed, so only its end may change. Close it and add a new card.")
+                self.add_error(name, text)
+        if "valid_until" not in self.changed_data or "valid_until" in self.errors:
+            return
+        if old is not None and old <= now:
+            self.add_error("valid_until", _("This card has billed and is over. Add a new card."))
+        elif new is not None and new < now:
+            self.add_error("valid_until", _("This card has billed, so it cannot end in the past."))
 
 
 class PriceCardFormSet(CardFormSetBase):

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from django.conf import settings
 from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 
 from billing.models.rates import ExchangeRate
 from billing.pricing.rates import RateCard, rate_of
 from routing.addresses import fill_addresses
+from routing.markups import live_markups
 from routing.models import Credential, Deployment, HolidayCalendar, Model, PriceCard
-from routing.policy.candidate import Catalogue, DeploymentInfo, blended_price, card_in_force
+from routing.policy.candidate import ONE, Catalogue, DeploymentInfo, blended_price, card_in_force
 from routing.policy.plan import refusal_of
 
 CAPABILITIES = ("tools", "vision", "reasoning", "structured_output", "prompt_caching", "audio_input", "web_search")
@@ -23,7 +23,7 @@ CAPABILITIES = ("tools", "vision", "reasoning", "structured_output", "prompt_cac
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """USD per million tokens as the customer pays it, markup included."""
+    """USD per million tokens with the markup that everybody pays; an organization's own rule never shows."""
 
     input: Decimal
     output: Decimal
@@ -88,7 +88,7 @@ class Listing:
 def listings(at: datetime, models: QuerySet[Model] | None = None, *, standard_only: bool = True) -> list[Listing]:
     """Every enabled model, in a fixed number of queries whatever their number."""
     rows = _with_offers(models if models is not None else Model.objects.all(), standard_only=standard_only)
-    rates = _rates()
+    rates = _rates(at)
     return [_listing(row, rates, at) for row in rows]
 
 
@@ -105,15 +105,17 @@ def _with_offers(models: QuerySet[Model], *, standard_only: bool) -> QuerySet[Mo
     )
 
 
-def _rates() -> Catalogue:
-    """An empty catalogue that only knows exchange rates and holidays."""
+def _rates(at: datetime) -> Catalogue:
+    """An empty catalogue that only knows exchange rates, holidays and markups."""
     exchange: dict[str, list[tuple[datetime, Decimal]]] = defaultdict(list)
     for row in ExchangeRate.objects.order_by("currency", "valid_from"):
         exchange[row.currency].append((row.valid_from, row.units_per_usd))
     holidays = {
         row.name: frozenset(date.fromisoformat(day) for day in row.dates) for row in HolidayCalendar.objects.all()
     }
-    return Catalogue(models={}, aliases={}, withdrawn={}, exchange_rates=exchange, holidays=holidays)
+    return Catalogue(
+        models={}, aliases={}, withdrawn={}, exchange_rates=exchange, holidays=holidays, markups=live_markups(at)
+    )
 
 
 def _listing(row: Model, rates: Catalogue, at: datetime) -> Listing:
@@ -139,7 +141,8 @@ def _offer(model: Model, row: Deployment, rates: Catalogue, at: datetime) -> Off
     info = _info(model, row)
     units = _units(rates, info.currency, at)
     card = card_in_force(info, at=at, holidays=rates.holidays)
-    priced = card is not None and units is not None
+    factor = None if units is None else rates.markup(info, at) / units
+    priced = card is not None and factor is not None
     return Offer(
         provider=info.provider_name,
         provider_slug=info.provider,
@@ -151,9 +154,9 @@ def _offer(model: Model, row: Deployment, rates: Catalogue, at: datetime) -> Off
         max_output_tokens=info.max_output_tokens or model.max_output_tokens,
         currency=info.currency,
         units_per_usd=units,
-        price=_price(card, units) if card is not None and units is not None else None,
-        blended=blended_price(card, units) if card is not None and units is not None else Decimal("Infinity"),
-        conditions=tuple(_conditions(info.price_cards, card, units, at)),
+        price=_price(card, factor) if card is not None and factor is not None else None,
+        blended=blended_price(card, ONE) * factor if card is not None and factor is not None else Decimal("Infinity"),
+        conditions=tuple(_conditions(info.price_cards, card, factor, at)),
     )
 
 
@@ -164,8 +167,7 @@ def _units(rates: Catalogue, currency: str, at: datetime) -> Decimal | None:
         return None
 
 
-def _price(card: RateCard, units: Decimal) -> Price:
-    factor = Decimal(settings.MARKUP) / units
+def _price(card: RateCard, factor: Decimal) -> Price:
 
     def shown(bucket: str) -> Decimal:
         return rate_of(card, bucket) * factor
@@ -179,9 +181,9 @@ def _price(card: RateCard, units: Decimal) -> Price:
 
 
 def _conditions(
-    cards: Iterable[RateCard], in_force: RateCard | None, units: Decimal | None, at: datetime
+    cards: Iterable[RateCard], in_force: RateCard | None, factor: Decimal | None, at: datetime
 ) -> Iterable[Condition]:
-    if units is None:
+    if factor is None:
         return
     ahead = (card for card in cards if card is not in_force and (card.valid_until is None or card.valid_until > at))
     order = sorted(
@@ -189,7 +191,7 @@ def _conditions(
     )
     for card in order:
         later = card.valid_from if card.valid_from and card.valid_from > at else None
-        yield Condition(card.tier, card.min_prompt_tokens, card.schedule, later, card.valid_until, _price(card, units))
+        yield Condition(card.tier, card.min_prompt_tokens, card.schedule, later, card.valid_until, _price(card, factor))
 
 
 def _info(model: Model, row: Deployment) -> DeploymentInfo:

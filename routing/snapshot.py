@@ -12,10 +12,11 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
+from billing.pricing.markup import GLOBAL, MODEL, ORGANIZATION, PROVIDER, Markup, Markups, Target
 from billing.pricing.rates import RateCard
 from routing.addresses import fill_addresses
 from routing.credentials import CredentialUnreadable, decrypt
-from routing.policy.candidate import Catalogue, DeploymentInfo, ModelInfo
+from routing.policy.candidate import ONE, Catalogue, DeploymentInfo, ModelInfo
 
 log = logging.getLogger(__name__)
 Row = Mapping[str, Any]
@@ -40,6 +41,13 @@ LEFT JOIN routing_model m ON m.id = a.model_id WHERE m.id IS NULL OR m.enabled
 """
 EXCHANGE_RATES = "SELECT currency, valid_from, units_per_usd FROM billing_exchangerate ORDER BY currency, valid_from"
 HOLIDAYS = "SELECT name, dates FROM routing_holidaycalendar"
+# What ended a while ago can apply to no request that is still running.
+MARKUPS = """
+SELECT r.id, r.scope, r.organization_id, r.factor, r.valid_from, r.valid_until, p.slug AS provider, m.slug AS model
+FROM routing_markuprule r LEFT JOIN routing_provider p ON p.id = r.provider_id
+LEFT JOIN routing_model m ON m.id = r.model_id
+WHERE r.valid_until IS NULL OR r.valid_until > now() - interval '1 day' ORDER BY r.id
+"""
 
 
 async def read_version(connection: AsyncConnection[Any]) -> str:
@@ -50,13 +58,17 @@ async def read_version(connection: AsyncConnection[Any]) -> str:
     return str(row[0]) if row else ""
 
 
-async def read_catalogue(connection: AsyncConnection[Any], keys: Sequence[str]) -> Catalogue:
-    """One consistent catalogue with decrypted credentials. The connection must not be inside a transaction."""
+async def read_catalogue(connection: AsyncConnection[Any], keys: Sequence[str], markup: Decimal = ONE) -> Catalogue:
+    """One consistent catalogue with decrypted credentials; `markup` is for what no rule covers.
+
+    The connection must not be inside a transaction.
+    """
     async with connection.transaction():
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         version = await read_version(connection)
         rows = {
-            sql: await _rows(connection, sql) for sql in (MODELS, DEPLOYMENTS, CARDS, ALIASES, EXCHANGE_RATES, HOLIDAYS)
+            sql: await _rows(connection, sql)
+            for sql in (MODELS, DEPLOYMENTS, CARDS, ALIASES, EXCHANGE_RATES, HOLIDAYS, MARKUPS)
         }
     deployments = _deployments(rows[DEPLOYMENTS], _cards(rows[CARDS]), keys)
     return Catalogue(
@@ -65,6 +77,7 @@ async def read_catalogue(connection: AsyncConnection[Any], keys: Sequence[str]) 
         withdrawn={row["name"]: row["successor"] for row in rows[ALIASES] if not row["slug"]},
         exchange_rates=_exchange_rates(rows[EXCHANGE_RATES]),
         holidays={row["name"]: frozenset(map(date.fromisoformat, row["dates"])) for row in rows[HOLIDAYS]},
+        markups=Markups.of(map(_markup, rows[MARKUPS]), otherwise=markup),
         version=version,
     )
 
@@ -159,6 +172,16 @@ def _model(row: Row, deployments: tuple[DeploymentInfo, ...]) -> ModelInfo:
         status=row["status"],
         deployments=deployments,
     )
+
+
+def _markup(row: Row) -> Markup:
+    targets: Mapping[str, Target] = {
+        GLOBAL: None,
+        PROVIDER: row["provider"],
+        MODEL: row["model"],
+        ORGANIZATION: row["organization_id"],
+    }
+    return Markup(row["id"], row["scope"], targets[row["scope"]], row["factor"], row["valid_from"], row["valid_until"])
 
 
 def _exchange_rates(rows: Sequence[Row]) -> Mapping[str, list[tuple[Any, Decimal]]]:

@@ -89,9 +89,9 @@ def describe(catalogue: Catalogue, model: ModelInfo, at: datetime) -> dict[str, 
         else datetime(2023, 1, 1, tzinfo=UTC)
     )
     card = card_in_force(first, at=at, holidays=catalogue.holidays)
-    units = catalogue.units_per_usd(first.currency, at)
+    factor = catalogue.markup(first, at) / catalogue.units_per_usd(first.currency, at)
     pricing = {
-        public: f"{(card.rates[bucket] / units / _MILLION).normalize():f}"
+        public: f"{(card.rates[bucket] * factor / _MILLION).normalize():f}"
         for public, bucket in _PRICES.items()
         if card is not None and bucket in card.rates
     }

@@ -103,6 +103,7 @@ def _apply_offering(
     wanted["currency"] = wanted["currency"] or provider.currency
     if wanted["base_url"] == provider.base_urls.get(wanted["dialect"]):
         wanted["base_url"] = ""  # the provider's own: it follows when the provider moves
+    other_currency = False
     if known is None:
         row = Deployment.objects.create(
             provider=provider, model=load.models[key[0]], upstream_id=key[2], **wanted, **offering.initial
@@ -110,8 +111,16 @@ def _apply_offering(
         load.changes.new.append(f"deployment {label} with {len(offering.price_cards)} price cards")
     else:
         row = known
+        other_currency = row.currency != wanted["currency"]
         update(row, wanted, f"deployment {label}", load.changes)
-    fresh = apply_cards(cards.get(row.pk, []), offering.price_cards, now=load.now, label=label, changes=load.changes)
+    fresh = apply_cards(
+        cards.get(row.pk, []),
+        offering.price_cards,
+        now=load.now,
+        label=label,
+        changes=load.changes,
+        other_currency=other_currency,
+    )
     for card in fresh:
         card.deployment = row
     load.cards += fresh

@@ -17,13 +17,22 @@ from routing.models import PriceCard
 
 
 def apply_cards(
-    cards: Sequence[PriceCard], entries: Iterable[CardEntry], *, now: datetime, label: str, changes: Changes
+    cards: Sequence[PriceCard],
+    entries: Iterable[CardEntry],
+    *,
+    now: datetime,
+    label: str,
+    changes: Changes,
+    other_currency: bool = False,
 ) -> list[PriceCard]:
-    """Corrects or closes `cards` where they differ; returns the cards to add."""
+    """Corrects or closes `cards` where they differ; returns the cards to add.
+
+    With `other_currency` the same figures are another price: the deployment's currency has changed.
+    """
     by_id = {card.pk: card for card in cards}
     replaced = {card.replaces_id for card in cards if card.replaces_id}
     heads = {_key(card, by_id): card for card in cards if card.pk not in replaced}
-    change = _CardChange(now, label, changes)
+    change = _CardChange(now, label, changes, other_currency)
     added: list[PriceCard] = []
     for entry in entries:
         head = heads.pop(entry.conditions, None)
@@ -68,10 +77,11 @@ class _CardChange:
     now: datetime
     label: str
     changes: Changes
+    other_currency: bool
 
     def of(self, card: PriceCard, entry: CardEntry) -> PriceCard | None:
         """Makes the card match; returns a successor where it may not be changed any more."""
-        same_rates = card.rates == dict(entry.rates)
+        same_rates = card.rates == dict(entry.rates) and not self.other_currency
         if same_rates and card.valid_until == entry.valid_until:
             return None
         over, ends = self._is_past(card.valid_until), self._is_past(entry.valid_until)

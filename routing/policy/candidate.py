@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 
+from billing.pricing.markup import Markups
 from billing.pricing.rates import RateCard, choose_card
 
 ONE = Decimal(1)
@@ -77,6 +78,7 @@ class Catalogue:
     withdrawn: Mapping[str, str]
     exchange_rates: Mapping[str, Sequence[tuple[datetime, Decimal]]] = field(default_factory=dict)
     holidays: Mapping[str, frozenset[date]] = field(default_factory=dict)
+    markups: Markups = field(default_factory=Markups)
     version: str = ""
 
     def resolve(self, name: str) -> ModelInfo | None:
@@ -100,6 +102,12 @@ class Catalogue:
             raise LookupError(f"no exchange rate for {currency}")
         known = [units for since, units in rates if since <= at]
         return known[-1] if known else rates[0][1]
+
+    def markup(self, deployment: DeploymentInfo, at: datetime, organization_id: int | None = None) -> Decimal:
+        """The factor on this deployment's prices; without an organization the one that everybody sees."""
+        return self.markups.factor(
+            at=at, provider=deployment.provider, model=deployment.model, organization_id=organization_id
+        )
 
 
 def card_in_force(

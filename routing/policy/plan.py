@@ -63,8 +63,8 @@ class _Ranked:
         return (self.deployment.priority, self.price, self.deployment.id)
 
 
-def plan(catalogue: Catalogue, name: str, *, at: datetime) -> RoutePlan:
-    """The deployments for a requested name by priority, then price, then id.
+def plan(catalogue: Catalogue, name: str, *, at: datetime, organization_id: int | None = None) -> RoutePlan:
+    """The deployments for a requested name by priority, then price as this organization pays it, then id.
 
     Raises UnknownModel for a name that is not served and NoDeployment when every deployment was refused.
     """
@@ -74,7 +74,7 @@ def plan(catalogue: Catalogue, name: str, *, at: datetime) -> RoutePlan:
     ranked: list[_Ranked] = []
     refusals: list[Refusal] = []
     for deployment in model.deployments:
-        judged = _judge(catalogue, deployment, at)
+        judged = _judge(catalogue, deployment, at, organization_id)
         if isinstance(judged, Refusal):
             refusals.append(judged)
         else:
@@ -100,7 +100,9 @@ def refusal_of(deployment: DeploymentInfo, at: datetime) -> str | None:
     return None
 
 
-def _judge(catalogue: Catalogue, deployment: DeploymentInfo, at: datetime) -> _Ranked | Refusal:
+def _judge(
+    catalogue: Catalogue, deployment: DeploymentInfo, at: datetime, organization_id: int | None
+) -> _Ranked | Refusal:
     reason = refusal_of(deployment, at)
     if reason is not None:
         return Refusal(deployment.provider, reason)
@@ -111,7 +113,7 @@ def _judge(catalogue: Catalogue, deployment: DeploymentInfo, at: datetime) -> _R
         units = catalogue.units_per_usd(deployment.currency, at)
     except LookupError:
         return Refusal(deployment.provider, "no_exchange_rate")
-    return _Ranked(deployment, blended_price(card, units))
+    return _Ranked(deployment, blended_price(card, units) * catalogue.markup(deployment, at, organization_id))
 
 
 def _steps(ranked: list[_Ranked]) -> tuple[RouteStep, ...]:

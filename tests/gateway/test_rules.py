@@ -11,6 +11,7 @@ from gateway.settlement import judge
 
 REPORT = UsageReport(TokenUsage(input=100, output=20))
 INPUT_ONLY = UsageReport(TokenUsage(input=100))
+NO_COUNT = UsageReport(TokenUsage(), ("odd_number",))
 
 
 def _exchange(delivery: Delivery, *, status: int = 200, left: bool = False) -> Exchange:
@@ -27,6 +28,14 @@ def _exchange(delivery: Delivery, *, status: int = 200, left: bool = False) -> E
             _exchange(Delivery(usage=REPORT, finish_reason="stop", began=True, content=True, complete=True)),
             ("answered", "reported"),
             (100, 20),
+        ),
+        (
+            "a report of no tokens at all is no report",
+            _exchange(
+                Delivery(NO_COUNT, finish_reason="stop", text_tokens=30, began=True, content=True, complete=True)
+            ),
+            ("unreported", "estimated"),
+            (100, 30),
         ),
         ("a failed request is free", _exchange(Delivery(began=False), status=502), ("failed_free", "none"), (0, 0)),
         (

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.db import IntegrityError, transaction
 from django.test import Client
 from django.utils import timezone
 
@@ -147,6 +149,80 @@ def test_a_card_that_has_billed_can_be_closed(staff: Client) -> None:
     assert save(staff, card, valid_until_0="2027-01-01", valid_until_1="00:00:00").status_code == 302
     card.refresh_from_db()
     assert card.valid_until is not None
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "complaint"),
+    [
+        (None, timedelta(hours=-1), "it cannot end in the past"),
+        (timedelta(hours=-1), None, "has billed and is over"),
+        (timedelta(hours=-1), timedelta(days=9), "has billed and is over"),
+        (timedelta(days=9), timedelta(days=-9), "it cannot end in the past"),
+        (timedelta(days=9), None, ""),
+        (timedelta(days=9), timedelta(days=8), ""),
+    ],
+)
+def test_the_end_of_a_billed_card_moves_in_the_future_only(
+    staff: Client, was: timedelta | None, becomes: timedelta | None, complaint: str
+) -> None:
+    now = timezone.now().replace(microsecond=0)
+    card = PriceCard.objects.get(deployment__upstream_id="one")
+    PriceCard.objects.filter(pk=card.pk).update(valid_until=was and now + was)
+    bill(card)
+    end = timezone.localtime(now + becomes) if becomes else None
+    boxes = {
+        "valid_until_0": end.strftime("%Y-%m-%d") if end else "",
+        "valid_until_1": end.strftime("%H:%M:%S") if end else "",
+    }
+    answer = save(staff, card, **boxes)
+    card.refresh_from_db()
+    if complaint:
+        assert complaint in str(answer.context["adminform"].form.errors)
+        assert card.valid_until == (was and now + was)
+    else:
+        assert answer.status_code == 302 and card.valid_until == end
+
+
+def test_a_billed_card_is_refused_in_the_deployment_page_too(staff: Client) -> None:
+    card = PriceCard.objects.get(deployment__upstream_id="one")
+    bill(card)
+    answer = save(staff, card.deployment, **{"price_cards-0-rates": '{"input": "9", "output": "9"}'})
+    assert answer.status_code == 200 and "This card has billed" in answer.content.decode()
+    card.refresh_from_db()
+    assert card.rates["input"] == "2"
+
+
+def test_the_currency_of_a_deployment_stays_once_a_card_has_billed(staff: Client) -> None:
+    deployment = Deployment.objects.get(upstream_id="one")
+    assert save(staff, deployment, currency="CNY").status_code == 302
+    bill(deployment.price_cards.get())
+    answer = save(staff, deployment, currency="USD")
+    assert "have billed in the currency" in str(answer.context["adminform"].form.errors["currency"])
+    assert save(staff, deployment, priority=7).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("rates", {"input": "9", "output": "9"}),
+        ("tier", "flex"),
+        ("min_prompt_tokens", 1),
+        ("schedule", {"windows": [["00:00", "01:00"]]}),
+        ("valid_from", timezone.now()),
+    ],
+)
+def test_the_database_itself_keeps_a_card_that_has_billed(staff: Client, field: str, value: Any) -> None:
+    rows = PriceCard.objects.filter(deployment__upstream_id="one")
+    before = getattr(rows.get(), field)
+    assert rows.update(**{field: value}) == 1  # nothing billed yet
+    bill(rows.get())
+    with pytest.raises(IntegrityError, match="has billed"), transaction.atomic():
+        rows.update(**{field: before})
+    with pytest.raises(IntegrityError, match="has billed"), transaction.atomic():
+        rows.delete()
+    with pytest.raises(IntegrityError, match="has billed"), transaction.atomic():
+        Deployment.objects.filter(upstream_id="one").delete()
+    assert rows.update(valid_until=timezone.now()) == 1
 
 
 def test_a_card_that_has_billed_cannot_be_deleted_even_with_its_deployment(staff: Client) -> None:

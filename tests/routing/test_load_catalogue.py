@@ -180,6 +180,40 @@ def test_the_end_of_a_billed_card_may_move(write: Any, models: dict[str, Any]) -
     assert PriceCard.objects.count() == 4
 
 
+@pytest.mark.parametrize("in_past", [False, True])
+def test_a_billed_card_that_is_over_is_never_opened_again(write: Any, models: dict[str, Any], in_past: bool) -> None:
+    """Files that are back at an old price make a card from now on, or none where they end in the past."""
+    load(write())
+    old = first_card()
+    bill(old)
+    end = timezone.now() - timedelta(days=3)
+    PriceCard.objects.filter(pk=old.pk).update(valid_until=end)
+    if in_past:
+        models["models"][0]["offerings"][0]["price_cards"][0]["valid_until"] = str((end - timedelta(days=3)).date())
+    load(write())
+    old.refresh_from_db()
+    assert old.valid_until == end
+    successors = PriceCard.objects.filter(replaces=old)
+    assert [card.valid_until for card in successors] == ([] if in_past else [None])
+    assert "0 new, 0 changed" in say(write())
+
+
+def test_the_same_figures_in_another_currency_are_another_price(
+    write: Any, models: dict[str, Any], providers: dict[str, Any]
+) -> None:
+    load(write())
+    billed = first_card()
+    bill(billed)
+    providers["providers"][0]["currency"] = "CNY"
+    text = say(write())
+    assert "has billed, closed now" in text
+    billed.refresh_from_db()
+    successor = PriceCard.objects.get(replaces=billed)
+    assert successor.rates == billed.rates and successor.valid_from == billed.valid_until is not None
+    assert PriceCard.objects.filter(deployment__upstream_id="two").count() == 1  # never billed: kept as it is
+    assert "0 new, 0 changed" in say(write())
+
+
 def test_an_offering_without_a_currency_is_priced_in_its_providers(write: Any, providers: dict[str, Any]) -> None:
     providers["providers"][0]["currency"] = "CNY"
     load(write())

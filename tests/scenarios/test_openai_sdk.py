@@ -165,3 +165,12 @@ def test_bad_requests_are_400_in_openais_shape(stack: Stack) -> None:
         with pytest.raises(openai.BadRequestError) as caught:
             client.post("/chat/completions", body=body, cast_to=object)
         assert caught.value.type == "invalid_request_error"
+
+
+def test_a_limit_beyond_the_models_own_is_lowered_to_what_was_held(stack: Stack) -> None:
+    customer = stack.customer()
+    asked = 1_000_000
+    answer = stack.openai(customer).chat.completions.create(model="sandbox/exact", messages=HELLO, max_tokens=asked)
+    assert answer.usage and answer.usage.completion_tokens == 16_384  # the model's maximum
+    posted, held = stack.wallet(customer)
+    assert posted > 0 and held == 0
