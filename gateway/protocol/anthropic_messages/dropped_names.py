@@ -21,6 +21,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "top_p": "generationConfig.topP",
             "top_k": "generationConfig.topK",
             "n": "generationConfig.candidateCount",
+            "service_tier": "serviceTier",
             "seed": "generationConfig.seed",
             "frequency_penalty": "generationConfig.frequencyPenalty",
             "presence_penalty": "generationConfig.presencePenalty",

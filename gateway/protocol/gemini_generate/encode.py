@@ -14,6 +14,7 @@ from gateway.protocol.gemini_generate.names import DIALECT
 from gateway.protocol.gemini_generate.schemas import write_schema
 from gateway.protocol.gemini_generate.thinking import encode_thinking, gemini_version, wants_signatures
 from gateway.protocol.gemini_generate.turns import encode_turns
+from gateway.protocol.gemini_generate.words import write_tier
 from gateway.protocol.json_text import dump, dump_text
 from gateway.protocol.tool_names import as_function, flat_name
 from gateway.protocol.untranslatable import refuse_untranslatable
@@ -65,6 +66,7 @@ def encode_request(conversation: Conversation, *, upstream_model: str, max_outpu
         body["systemInstruction"] = {"parts": system}
     if config:
         body["generationConfig"] = config
+    _encode_tier(conversation, body, dropped)
     _encode_extras(conversation, body, dropped)
     return EncodedRequest(
         path=path_of(upstream_model, stream=conversation.stream),
@@ -150,6 +152,17 @@ def _encode_format(conversation: Conversation, config: dict[str, Any], in_words:
     if schema is not None:
         config["responseJsonSchema"] = write_schema(schema)
     return ""
+
+
+def _encode_tier(conversation: Conversation, body: dict[str, Any], dropped: list[str]) -> None:
+    tier = conversation.service_tier
+    if tier is None or tier == "auto":
+        return
+    word = write_tier(tier)
+    if word is None and conversation.dialect != DIALECT:
+        dropped.append("service_tier")
+    else:
+        body["serviceTier"] = word or tier
 
 
 def _encode_extras(conversation: Conversation, body: dict[str, Any], dropped: list[str]) -> None:

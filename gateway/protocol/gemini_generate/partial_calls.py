@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any
 
 from gateway.protocol.conversation import JsonObject
 from gateway.protocol.gemini_generate.names import listed, string
 from gateway.protocol.json_text import dump_text
 
-_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d{1,4})\]|\['([^']*)'\]")
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d{1,4})\]|\[(?:'([^']*)'|\"([^\"]*)\")\]")
 _VALUES = ("stringValue", "numberValue", "boolValue", "nullValue")
 _MOST_ITEMS = 10_000
 
@@ -33,20 +34,22 @@ class PartialCall:
 
     def _put(self, steps: list[str | int], value: Any) -> None:
         """Text is added to the text that is there; anything else takes the place."""
+        if not steps:
+            return
         place: Any = self._args
-        for step, after in zip(steps, [*steps[1:], None], strict=True):
+        for step, after in pairwise(steps):
             known = _get(place, step)
-            if after is None:
-                joined = known + value if isinstance(known, str) and isinstance(value, str) else value
-                _set(place, step, joined)
-            elif not isinstance(known, list if isinstance(after, int) else dict):
+            if not isinstance(known, list if isinstance(after, int) else dict):
                 known = [] if isinstance(after, int) else {}
                 _set(place, step, known)
             place = known
+        there = _get(place, steps[-1])
+        _set(place, steps[-1], there + value if isinstance(there, str) and isinstance(value, str) else value)
 
 
 def _steps(path: str) -> list[str | int]:
-    return [int(index) if index else name or quoted for name, index, quoted in _STEP.findall(path.removeprefix("$"))]
+    found = _STEP.findall(path.removeprefix("$"))
+    return [int(index) if index else name or single or double for name, index, single, double in found]
 
 
 def _get(place: Any, step: str | int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.protocol import fields
@@ -82,25 +83,36 @@ def add_signed(parts: list[Part], part: Part | None, signature: str) -> None:
         parts.append(part)
 
 
+@dataclass(frozen=True, slots=True)
+class _OpenCall:
+    id: str
+    name: str
+    made_up: bool
+
+
 class CallIds:
-    """Ids of calls that had none, given to their results by name and in order."""
+    """Calls that wait for their results. Where one of the two has no id, they are matched by name and in order."""
 
     def __init__(self) -> None:
-        self._open: list[tuple[str, str]] = []
+        self._open: list[_OpenCall] = []
 
-    def add(self, call_id: str, name: str) -> None:
-        self._open.append((call_id, name))
+    def add(self, call: _OpenCall) -> None:
+        self._open.append(call)
 
     def answer(self, call_id: str | None, name: str, made_up: str) -> str:
-        found = self._first(lambda call: call[0] == call_id) if call_id else None
-        if found is None and not call_id:
-            found = self._first(lambda call: call[1] == name) or self._first(lambda call: True)
+        if call_id:
+            # Some clients make up an id for the result of a call that had none.
+            found = self._first(lambda call: call.id == call_id) or self._first(
+                lambda call: call.made_up and call.name == name
+            )
+        else:
+            found = self._first(lambda call: call.name == name) or self._first(lambda call: True)
         if found is None:
             return call_id or made_up
         self._open.remove(found)
-        return found[0]
+        return found.id
 
-    def _first(self, fits: Callable[[tuple[str, str]], bool]) -> tuple[str, str] | None:
+    def _first(self, fits: Callable[[_OpenCall], bool]) -> _OpenCall | None:
         return next((call for call in self._open if fits(call)), None)
 
 
@@ -109,7 +121,7 @@ def _decode_call(call: JsonObject, where: str, calls: CallIds, made_up: str) -> 
     name = fields.required_text(call, "name", where)
     given = fields.text(call, "id", where)
     arguments = dump_text(fields.obj(call, "args", where) or {})
-    calls.add(given or made_up, name)
+    calls.add(_OpenCall(given or made_up, name, made_up=not given))
     return ToolCall(given or made_up, name, arguments, origin=DIALECT if given else "")
 
 

@@ -11,7 +11,7 @@ from gateway.protocol.conversation import Citation, JsonObject, Opaque, Part, Re
 from gateway.protocol.gemini_generate.citations import count_searches, read_citations, write_citations
 from gateway.protocol.gemini_generate.names import DIALECT, inner, listed, string
 from gateway.protocol.gemini_generate.parts import add_signed, inline, opaque
-from gateway.protocol.gemini_generate.seals import write_signature
+from gateway.protocol.gemini_generate.seals import bare_signature, write_signature
 from gateway.protocol.gemini_generate.usage import read_usage, tier_of, write_usage
 from gateway.protocol.gemini_generate.words import BLOCKED, read_finish, write_finish
 from gateway.protocol.json_text import dump, dump_text, load_reply, unreadable_reply
@@ -145,6 +145,8 @@ def _encode_parts(parts: tuple[Part, ...], context: ReplyContext) -> list[dict[s
     pending = ""
     for order, part in enumerate(parts):
         if isinstance(part, Reasoning) and part.origin == DIALECT and not part.text:
+            if pending and part.signature:
+                written.append(bare_signature(pending))
             pending = part.signature or pending
             continue
         wire = _encode_part(part, made_up_id(context, order), names)
@@ -154,7 +156,7 @@ def _encode_parts(parts: tuple[Part, ...], context: ReplyContext) -> list[dict[s
             wire["thoughtSignature"] = pending
             pending = ""
         written.append(wire)
-    return [*written, {"text": "", "thoughtSignature": pending}] if pending else written
+    return [*written, bare_signature(pending)] if pending else written
 
 
 def _encode_part(part: Part, call_id: str, names: ToolNames) -> dict[str, Any] | None:

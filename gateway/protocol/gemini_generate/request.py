@@ -25,11 +25,12 @@ from gateway.protocol.conversation import (
 from gateway.protocol.gemini_generate.names import DIALECT, camel
 from gateway.protocol.gemini_generate.parts import CallIds, decode_parts
 from gateway.protocol.gemini_generate.schemas import read_schema
+from gateway.protocol.gemini_generate.words import read_tier
 from gateway.protocol.json_text import load_request
 from gateway.protocol.problem import invalid
 
 _KNOWN = frozenset(
-    ["model", "contents", "systemInstruction", "tools", "toolConfig", "generationConfig", *ROUTER_FIELDS]
+    ["model", "contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "serviceTier", *ROUTER_FIELDS]
 )
 _CONFIG = frozenset(
     [
@@ -80,6 +81,7 @@ def decode_request(body: bytes, target: Target) -> Conversation:
         reasoning=_decode_thinking(config),
         stream=bool(target.stream),
         include_usage=True,
+        service_tier=read_tier(fields.text(named, "serviceTier")),
         routing={name: source[name] for name in ROUTER_FIELDS & source.keys()},
         extras=_extras(named, config),
         dialect=DIALECT,

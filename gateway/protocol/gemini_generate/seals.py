@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from typing import Any
 
 from gateway.protocol.conversation import Reasoning
 from gateway.protocol.envelope import PREFIX, seal, unseal
@@ -20,6 +21,11 @@ def write_signature(piece: Reasoning) -> str:
     if not piece.origin or (piece.signature is None and piece.redacted is None):
         return ""
     return base64.b64encode(seal(piece, with_text=True).encode()).decode()
+
+
+def bare_signature(signature: str) -> dict[str, Any]:
+    """The part of a signature that stands alone: before another one, or at the end."""
+    return {"text": "", "thoughtSignature": signature}
 
 
 def open_signature(signature: str, text: str = "") -> Reasoning | None:

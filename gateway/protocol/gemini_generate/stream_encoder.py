@@ -11,6 +11,7 @@ from gateway.protocol.gemini_generate.citations import write_citations
 from gateway.protocol.gemini_generate.names import DIALECT
 from gateway.protocol.gemini_generate.problem import error_body
 from gateway.protocol.gemini_generate.reply import encode_call, encode_thought, estimated_usage, made_up_id
+from gateway.protocol.gemini_generate.seals import bare_signature
 from gateway.protocol.gemini_generate.usage import write_usage
 from gateway.protocol.gemini_generate.words import write_finish
 from gateway.protocol.json_text import dump
@@ -125,7 +126,7 @@ class _Candidate:
     def last(self) -> Wire:
         parts = self._end_call()
         if self.signature:
-            parts += self._signed({"text": ""})
+            parts.append(bare_signature(self.signature))
         sources = write_citations(self.citations, self.text)
         return {**self.wire(parts), "finishReason": write_finish(self.finish), **sources}
 
@@ -153,8 +154,8 @@ class _Candidate:
         """Another maker's signature closes its thoughts, in a part of its own that holds the whole piece."""
         text, self.thoughts = self.thoughts, ""
         if event.origin == DIALECT:
-            self.signature = event.signature or self.signature
-            return []
+            earlier, self.signature = self.signature, event.signature or self.signature
+            return [bare_signature(earlier)] if earlier and event.signature else []
         piece = Reasoning(text, event.signature, event.redacted, event.origin, id=event.id)
         part = encode_thought(piece)
         return [] if part is None else [{**part, "text": ""}]

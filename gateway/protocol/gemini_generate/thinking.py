@@ -31,7 +31,8 @@ def wants_signatures(upstream_model: str) -> bool:
 def encode_thinking(conversation: Conversation, upstream_model: str, dropped: list[str]) -> dict[str, Any]:
     """``thinkingConfig``; empty where nothing was asked for."""
     wishes = conversation.reasoning
-    own = dict(wishes.extras) if conversation.dialect == DIALECT else {}
+    is_own = conversation.dialect == DIALECT
+    own = dict(wishes.extras) if is_own else {}
     if is_silent(wishes):
         return own
     off = wishes.enabled is False or wishes.effort == "none"
@@ -43,7 +44,7 @@ def encode_thinking(conversation: Conversation, upstream_model: str, dropped: li
     chosen = _level(conversation, upstream_model, off, dropped)
     if version < (3, 0):
         chosen = _budget(conversation, upstream_model, off, dropped)
-    return {**chosen, **own} if off or own else {**chosen, "includeThoughts": True}
+    return {**chosen, **own} if off or is_own else {**chosen, "includeThoughts": True}
 
 
 def _level(conversation: Conversation, upstream_model: str, off: bool, dropped: list[str]) -> dict[str, Any]:

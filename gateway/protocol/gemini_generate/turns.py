@@ -22,6 +22,7 @@ from gateway.protocol.conversation import (
     ToolResult,
 )
 from gateway.protocol.gemini_generate.names import DIALECT
+from gateway.protocol.gemini_generate.seals import bare_signature
 from gateway.protocol.json_text import dump_text, load_lenient
 from gateway.protocol.problem import invalid
 from gateway.protocol.tool_names import call_as_function, flat_name
@@ -120,6 +121,8 @@ class _Writer:
         for part in parts:
             if isinstance(part, Reasoning):
                 thought, following = self._reasoning(part)
+                if signature and following:
+                    written.append(bare_signature(signature))
                 written.extend(thought)
                 signature = following or signature
                 continue
@@ -135,7 +138,7 @@ class _Writer:
                 moved = written[-1].pop("thoughtSignature", "")
                 made = [{**made[0], "thoughtSignature": moved}] if moved else made
             written.extend(made)
-        return [*written, {"text": "", "thoughtSignature": signature}] if signature else written
+        return [*written, bare_signature(signature)] if signature else written
 
     def _reasoning(self, part: Reasoning) -> tuple[list[Wire], str]:
         """(a thought, the signature of the part after it). Other makers' reasoning is of no use here."""

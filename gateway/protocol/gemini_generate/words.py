@@ -7,6 +7,10 @@ from types import MappingProxyType
 
 from gateway.protocol.reply import FinishReason
 
+# The service tiers of a request: Google's word and chat's. A caller without a wish gets the standard tier.
+_TIERS: Mapping[str, str] = MappingProxyType({"flex": "flex", "priority": "priority", "standard": "default"})
+_TIER_WORDS: Mapping[str, str] = MappingProxyType({ours: word for word, ours in _TIERS.items()})
+
 BLOCKED = "BLOCKED:"
 
 _REASONS: Mapping[str, FinishReason] = MappingProxyType(
@@ -46,3 +50,14 @@ def read_finish(word: str, *, has_calls: bool) -> FinishReason:
 
 def write_finish(reason: FinishReason | None) -> str:
     return "STOP" if reason is None else _WORDS[reason]
+
+
+def read_tier(word: str | None) -> str | None:
+    """A request's tier in chat's words, None for no wish."""
+    lower = (word or "").lower().removeprefix("service_tier_")
+    return None if lower in ("", "unspecified") else _TIERS.get(lower, lower)
+
+
+def write_tier(tier: str) -> str | None:
+    """None for a tier that Google does not have."""
+    return _TIER_WORDS.get(tier)
