@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.config import GatewayConfig
 from gateway.errors import BadRequest, NotAvailable
@@ -16,6 +16,7 @@ from gateway.protocol.dialects import UPSTREAM_CODECS
 from gateway.protocol.problem import ProtocolError
 from gateway.protocol.quirks.hosts import quirks_of
 from gateway.protocol.reply import Reply, StreamError
+from gateway.protocol.sampling import without_sampling
 from gateway.upstream.address import auth_headers, dialect_for, url_of
 from gateway.upstream.client import TransportFailure, UpstreamClient, UpstreamRequest, UpstreamResponse
 from gateway.upstream.failures import AttemptFailure, from_transport, from_upstream, to_caller
@@ -165,6 +166,9 @@ class Attempts:
                 quirks=quirks,
             )
         else:
+            lost: tuple[str, ...] = ()
+            if self._takes_no_sampling:
+                conversation, lost = without_sampling(conversation)
             try:
                 encoded = codec.encode_request(
                     conversation,
@@ -175,6 +179,7 @@ class Attempts:
             except ProtocolError as error:
                 problem = error.problem
                 raise Untranslatable(problem.message, problem.code or "invalid_request", problem.param) from None
+            encoded = replace(encoded, dropped=(*lost, *encoded.dropped))
         if encoded.dropped and self._exchange.strict:
             raise Untranslatable(
                 f"A translation for this model would lose: {', '.join(encoded.dropped)}. Leave that out, choose"
@@ -199,6 +204,11 @@ class Attempts:
             connect_timeout_s=self._config.connect_timeout_s,
             read_timeout_s=self._config.first_byte_timeout_s,
         )
+
+    @property
+    def _takes_no_sampling(self) -> bool:
+        plan = self._exchange.plan
+        return plan is not None and plan.model.capabilities.get("sampling_params") is False
 
     def _most_output_tokens(self, deployment: DeploymentInfo) -> int | None:
         assert self._exchange.plan is not None

@@ -39,12 +39,12 @@ def url(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
     models = [
         {"slug": _name(dialect, fault), "name": fault, "author": "faults", "status": "active",
          "context_length": 100000, "max_output_tokens": 8000, "input_modalities": ["text"],
-         "output_modalities": ["text"], "capabilities": {}, "offerings": [
+         "output_modalities": ["text"], "capabilities": {"sampling_params": fault != "bare"}, "offerings": [
              {"provider": "faults", "upstream_id": f"sandbox-echo{option}", "protocol": dialect, "currency": "USD",
               "price_cards": [{"rates": {"input": "1", "output": "2"}}]}]}
         for dialect in UPSTREAMS
         for fault, option in [
-            ("none", ""), ("slow", ";first_ms=1500"),
+            ("none", ""), ("bare", ""), ("slow", ";first_ms=1500"),
             *((fault, f";fail={fault};after=3") for fault in MIDWAY), *((code, f";fail={code}") for code in STATUSES),
         ]
     ]  # fmt: skip
@@ -144,3 +144,15 @@ def test_a_refusal_keeps_its_meaning_and_never_blames_the_callers_key(
     if answer.status_code in (429, 503):
         assert int(answer.headers["retry-after"]) >= 1
     assert "sk-" not in text and "org-" not in text
+
+
+def test_a_model_without_sampling_is_not_asked_for_any(url: str, customer: Customer) -> None:
+    body = {"messages": [{"role": "user", "content": QUESTION}], "temperature": 0.2}
+    headers = {"authorization": f"Bearer {customer.key}"}
+    named = {}
+    for upstream in ("openai_chat", "openai_responses"):
+        asked = {**body, "model": _name(upstream, "bare")}
+        answer = httpx2.post(f"{url}/v1/chat/completions", json=asked, headers=headers, timeout=30)
+        assert answer.status_code == 200, answer.text
+        named[upstream] = answer.headers.get("x-router-dropped")
+    assert named == {"openai_chat": None, "openai_responses": "temperature"}  # the own dialect passes through
