@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_GET
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_GET, require_safe
 
 from accounts.access import current_organization
 from billing import ledger, statement
+from billing.receipts.signing import Signer, key_list
 
 KINDS = {
     "grant": _("Granted credit"),
@@ -34,6 +37,15 @@ def wallet(request: HttpRequest) -> HttpResponse:
         "lines": [(line, KINDS.get(line.kind, line.kind)) for line in page.lines],
     }
     return render(request, "billing/wallet.html", context)
+
+
+@require_safe
+@cache_control(public=True, max_age=300)
+def receipt_keys(request: HttpRequest) -> JsonResponse:
+    """The public keys of receipts, for everybody."""
+    private = settings.RECEIPT_SIGNING_KEY
+    current = Signer(private).public_key if private else None
+    return JsonResponse(key_list(current, settings.RECEIPT_OLD_PUBLIC_KEYS), json_dumps_params={"indent": 1})
 
 
 def _entry_id(request: HttpRequest, name: str) -> int | None:

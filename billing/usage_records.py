@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
+from django.conf import settings
+
 from billing.models.usage import UsageRecord
-from billing.pricing.price import Charge, ChargeLine, price
-from billing.pricing.rates import STANDARD, InvalidRateCard, RateCard
-from billing.pricing.usage import TokenUsage
+from billing.pricing.price import Charge, ChargeLine
+from billing.pricing.rates import InvalidRateCard
+from billing.receipts.document import RECORD_COLUMNS, Json, receipt_document, recompute
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +79,25 @@ def _part(record: UsageRecord) -> ReceiptPart:
 
 
 def _charge_again(record: UsageRecord) -> Charge:
-    rates = {name: Decimal(rate) for name, rate in record.rates.items()}
-    card = RateCard(record.price_card_id, STANDARD, None, None, 0, None, rates)
-    exchange, markup = Decimal(record.units_per_usd), Decimal(record.markup)
+    kept = {"usage": record.usage, "rates": record.rates, "price_card_id": record.price_card_id}
     try:
-        return price(TokenUsage.from_dict(record.usage), card, units_per_usd=exchange, markup=markup)
+        return recompute({**kept, "units_per_usd": record.units_per_usd, "markup": record.markup})
     except InvalidRateCard:  # a request without usage may have been recorded without rates
         return Charge(record.charge_nanos, ())
+
+
+def receipt_document_of(
+    request_id: UUID, attempts: Sequence[Mapping[str, Any]], *, organization_id: int, project_ids: Iterable[int]
+) -> Json | None:
+    """The unsigned receipt with these attempts, rows by column name.
+
+    None when nothing was recorded for the request in these projects of the organization.
+    """
+    records = UsageRecord.objects.filter(
+        request_id=request_id, organization_id=organization_id, project_id__in=project_ids
+    )
+    found = list(records.values(*RECORD_COLUMNS))
+    return receipt_document(request_id, found, attempts, issuer=settings.PUBLIC_URL) if found else None
 
 
 def card_has_billed(card_id: int) -> bool:

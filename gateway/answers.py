@@ -48,7 +48,8 @@ def headers(exchange: Exchange, content_type: str, opened: Opened | None = None)
 
 def problem_headers(exchange: Exchange, problem: Problem) -> list[Header]:
     values = {"content-type": "application/json", **_ids(exchange)}
-    values["x-should-retry"] = "false" if problem.status in _FINAL else "true"
+    final = problem.status in _FINAL and problem.retry_after_s is None  # what is not there yet may come
+    values["x-should-retry"] = "false" if final else "true"
     if exchange.rate is not None:
         values.update(exchange.rate.headers())
     if problem.status in (429, 503) or problem.retry_after_s is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 
 import structlog
@@ -26,9 +26,12 @@ from gateway.protocol.problem import Problem, ProtocolError
 from gateway.request import ClientLeft, ClientRequest, Receive, Scope, Send
 from gateway.serve import Services, serve
 from gateway.upstream.client import HttpxClient
+from gateway.views.account import show_credits, show_key
 from gateway.views.count_tokens import count_tokens
+from gateway.views.generation import generation
 from gateway.views.list_models import list_models
 from observability import metrics
+from observability.lookups import Lookups
 from routing.catalogue import CatalogueSnapshots
 
 log = structlog.get_logger(__name__)
@@ -108,6 +111,7 @@ class Gateway:
             reservations=Reservations(pool),
             journal=journal,
             upstream=upstream,
+            lookups=Lookups(pool),
         )
 
     async def stop(self) -> None:
@@ -165,7 +169,13 @@ class Gateway:
         await send({"type": "websocket.http.response.body", "body": body})
 
 
-_VIEWS = {"models": list_models, "count_tokens": count_tokens}
+_VIEWS: Mapping[str, View] = {
+    "models": list_models,
+    "count_tokens": count_tokens,
+    "generation": generation,
+    "key": show_key,
+    "credits": show_credits,
+}
 
 
 async def _answer(view: View, request: ClientRequest, route: routes.Route, services: Services) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from gateway.protocol.codec import NO_TARGET, Target
 
-View = Literal["serve", "count_tokens", "models"]
+View = Literal["serve", "count_tokens", "models", "generation", "key", "credits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ _POSTS: Mapping[str, Route] = {
 _GEMINI = re.compile(r"/v1(?:beta|alpha)?/models/(.+):(generateContent|streamGenerateContent|countTokens)")
 _PREFIXES = ("/v1", "/v1beta", "/v1alpha")
 MODELS = "/models"
+_QUESTIONS: Mapping[str, View] = {"/generation": "generation", "/key": "key", "/credits": "credits"}
 
 
 def is_api_path(path: str, headers: Mapping[bytes, bytes]) -> bool:
@@ -64,6 +65,8 @@ def find(path: str, dialect: str) -> Route | None:
         return Route("models", dialect, methods=("GET", "HEAD"))
     if path.startswith(MODELS + "/"):
         return Route("models", dialect, model=path[len(MODELS) + 1 :], methods=("GET", "HEAD"))
+    if path in _QUESTIONS:
+        return Route(_QUESTIONS[path], dialect, methods=("GET", "HEAD"))
     return _POSTS.get(path)
 
 

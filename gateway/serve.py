@@ -24,6 +24,7 @@ from gateway.request import ClientLeft, ClientRequest
 from gateway.routes import Route
 from gateway.upstream.client import UpstreamClient
 from observability.logging import request_id_var
+from observability.lookups import Lookups
 from observability.records import AttemptRecord
 from routing.catalogue import CatalogueSnapshots
 
@@ -42,6 +43,7 @@ class Services:
     reservations: Reservations
     journal: Journal
     upstream: UpstreamClient
+    lookups: Lookups
 
 
 async def serve(request: ClientRequest, route: Route, services: Services) -> None:

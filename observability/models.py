@@ -114,6 +114,7 @@ class UsageHour(models.Model):
                 name="one_row_per_hour",
             )
         ]
+        indexes = [models.Index(fields=["api_key_id", "hour"], include=["charge_nanos"], name="hours_by_key")]
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H} {self.model}"

@@ -26,6 +26,7 @@ from accounts.access import api_keys_of, current_organization, project_or_404, p
 from accounts.models import ApiKey, Organization
 from accounts.sample_models import sample_model
 from billing.ledger import balance
+from billing.receipts.document import public_id
 from billing.usage_records import receipt_of
 from observability.log_query import LogFilter, LogPage, matching, models_seen, page_of, read_filter
 from observability.models import RequestLog
@@ -156,6 +157,7 @@ def log(request: HttpRequest, request_id: UUID) -> HttpResponse:
         "project": projects_of(request).filter(pk=row.project_id).first(),
         "waterfall": waterfall(row, attempts) if attempts else [],
         "receipt": receipt_of(row.pk),
+        "receipt_id": public_id(row.pk) if settings.RECEIPT_SIGNING_KEY else "",
     }
     drawer = request.headers.get("HX-Target") == "log-drawer-body"
     return render(request, "observability/_log_detail.html" if drawer else "observability/log.html", context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,19 @@ if EMBEDDED:
     SECRET_KEY = env.str("SECRET_KEY", default=_secrets["SECRET_KEY"])
     API_KEY_PEPPER = env.str("API_KEY_PEPPER", default=_secrets["API_KEY_PEPPER"])
     CREDENTIAL_KEYS = env.list("CREDENTIAL_KEYS", default=[_secrets["CREDENTIAL_KEY"]])
+    RECEIPT_SIGNING_KEY = env.str("RECEIPT_SIGNING_KEY", default=_secrets["RECEIPT_SIGNING_KEY"])
 else:
     SECRET_KEY = env.str("SECRET_KEY")
     API_KEY_PEPPER = env.str("API_KEY_PEPPER")
     CREDENTIAL_KEYS = env.list("CREDENTIAL_KEYS")  # Fernet keys; the first encrypts, all decrypt
+    RECEIPT_SIGNING_KEY = env.str("RECEIPT_SIGNING_KEY", default="")  # "" for no signed receipts
     if not REDIS_URL:
         raise ImproperlyConfigured("DATABASE_URL is set, so REDIS_URL must be set too.")
+
+RECEIPT_OLD_PUBLIC_KEYS = env.list("RECEIPT_OLD_PUBLIC_KEYS", default=[])  # still published after a change of the key
+for _key in [*RECEIPT_OLD_PUBLIC_KEYS, *([RECEIPT_SIGNING_KEY] if RECEIPT_SIGNING_KEY else [])]:
+    if not re.fullmatch("[0-9a-f]{64}", _key):
+        raise ImproperlyConfigured("Keys of receipts are 64 lower-case hexadecimal digits each.")
 
 TRIAL_CREDIT_USD = env.str("TRIAL_CREDIT_USD", default="1.00")  # granted to a new organization at sign-up; "0" for none
 MARKUP = env.str("MARKUP", default="1")  # factor on the price card

@@ -14,6 +14,7 @@ clone below a folder that the `nobody` user cannot enter (root's own home, for o
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import json
 import os
@@ -136,17 +137,29 @@ def private_folder(folder: Path, owner: pwd.struct_passwd | None = None) -> Path
 
 
 def load_or_create_secrets(home: Path) -> dict[str, str]:
-    """SECRET_KEY, API_KEY_PEPPER and CREDENTIAL_KEY (a Fernet key) of this clone.
+    """SECRET_KEY, API_KEY_PEPPER, CREDENTIAL_KEY (a Fernet key) and RECEIPT_SIGNING_KEY of this clone.
 
-    Several processes may ask at once: the first to link its file in wins, all return that one's content.
+    Several processes may ask at once: the first to link its file in wins, all return that one's content. A file that an
+    older version made is given what it lacks.
     """
     target = Path(os.path.abspath(home)) / "secrets.json"
     try:
-        return _read_secrets(target)
+        return _complete(target)
     except FileNotFoundError:
         make_home(embedded_paths(home))
     write_private(target, json.dumps(_new_secrets(), indent=1), replace=False)
-    return _read_secrets(target)
+    return _complete(target)
+
+
+def _complete(target: Path) -> dict[str, str]:
+    found, new = _read_secrets(target), _new_secrets()
+    if new.keys() <= found.keys():
+        return found
+    with target.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # whoever waited here reads what the first has written
+        found = {**new, **_read_secrets(target)}
+        write_private(target, json.dumps(found, indent=1))
+    return found
 
 
 def write_private(target: Path, text: str, *, replace: bool = True) -> None:
@@ -175,6 +188,7 @@ def _new_secrets() -> dict[str, str]:
         "SECRET_KEY": secrets.token_urlsafe(50),
         "API_KEY_PEPPER": secrets.token_urlsafe(32),
         "CREDENTIAL_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "RECEIPT_SIGNING_KEY": secrets.token_hex(32),
     }
 
 

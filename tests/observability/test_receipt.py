@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from billing.models.usage import UsageRecord
+from billing.receipts.document import public_id
 from billing.usage_records import receipt_of
+from billing.verify_receipt import main
 from observability.records import RequestRecord
 from tests.observability.conftest import Cast, Save, attempt_record
 
@@ -75,3 +81,48 @@ def test_a_request_without_usage_has_a_receipt_of_zero(alice: Cast, save: Save) 
 
 def test_a_request_that_was_never_funded_has_none(alice: Cast, save: Save) -> None:
     assert receipt_of(save(alice).id) is None
+
+
+def address_of(request: RequestRecord) -> str:
+    return f"/receipts/{public_id(request.id)}.json"
+
+
+def test_the_owner_downloads_a_receipt_that_can_be_checked(alice: Cast, save: Save, tmp_path: Path) -> None:
+    request = save(alice, attempt_record(), charge_nanos=13_644_000)
+    charged(alice, request)
+    assert address_of(request) in page_of(alice, request)
+    answer = alice.page().get(address_of(request))
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="receipt-{public_id(request.id)}.json"'
+    assert "no-store" in answer.headers["Cache-Control"]
+    receipt, keys = tmp_path / "receipt.json", tmp_path / "keys.json"
+    receipt.write_bytes(answer.content)
+    keys.write_bytes(alice.page().get("/.well-known/routerone-receipt-key.json").content)
+    assert main([str(receipt), "--key", str(keys)]) == 0
+    found = json.loads(answer.content)
+    assert found["charge_nanos"] == 13_644_000
+    assert [attempt["provider"] for attempt in found["attempts"]] == ["deepseek"]
+    receipt.write_bytes(answer.content.replace(b"13644000", b"13644001"))
+    assert main([str(receipt), "--key", str(keys)]) == 1
+
+
+@pytest.mark.parametrize("what", ["another organization's", "not charged", "no id"])
+def test_other_receipts_do_not_exist(alice: Cast, bob: Cast, save: Save, what: str) -> None:
+    request = save(bob if what == "another organization's" else alice)
+    if what == "another organization's":
+        charged(bob, request)
+    address = "/receipts/gen-nothing.json" if what == "no id" else address_of(request)
+    assert alice.page().get(address).status_code == 404
+
+
+def test_a_visitor_is_sent_to_the_log_in(alice: Cast, save: Save, client: Any) -> None:
+    request = save(alice)
+    charged(alice, request)
+    assert client.get(address_of(request)).status_code == 302
+
+
+def test_without_a_signing_key_no_receipt_is_offered(alice: Cast, save: Save, settings: Any) -> None:
+    settings.RECEIPT_SIGNING_KEY = ""
+    request = save(alice)
+    charged(alice, request)
+    assert "/receipts/" not in page_of(alice, request)
+    assert alice.page().get(address_of(request)).status_code == 404

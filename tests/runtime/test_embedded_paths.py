@@ -57,7 +57,7 @@ def test_below_a_private_folder_root_keeps_the_cluster_elsewhere(tmp_path: Path)
 def test_secrets_are_made_once_with_mode_600(tmp_path: Path) -> None:
     first = load_or_create_secrets(tmp_path / "home")
     assert load_or_create_secrets(tmp_path / "home") == first
-    assert set(first) == {"SECRET_KEY", "API_KEY_PEPPER", "CREDENTIAL_KEY"}
+    assert set(first) == {"SECRET_KEY", "API_KEY_PEPPER", "CREDENTIAL_KEY", "RECEIPT_SIGNING_KEY"}
     assert stat.S_IMODE((tmp_path / "home" / "secrets.json").stat().st_mode) == 0o600
 
 
@@ -66,6 +66,14 @@ def test_the_credential_key_is_a_fernet_key(tmp_path: Path) -> None:
 
     box = Fernet(load_or_create_secrets(tmp_path)["CREDENTIAL_KEY"])
     assert box.decrypt(box.encrypt(b"x")) == b"x"
+
+
+def test_secrets_of_an_older_version_keep_their_values_and_gain_what_is_new(tmp_path: Path) -> None:
+    write_private(tmp_path / "secrets.json", '{"SECRET_KEY": "old"}')
+    first = load_or_create_secrets(tmp_path)
+    assert first["SECRET_KEY"] == "old" and len(first["RECEIPT_SIGNING_KEY"]) == 64
+    assert load_or_create_secrets(tmp_path) == first
+    assert stat.S_IMODE((tmp_path / "secrets.json").stat().st_mode) == 0o600
 
 
 def test_processes_that_start_at_once_agree_on_the_secrets(tmp_path: Path) -> None:

@@ -1,0 +1,161 @@
+"""What a key may ask about itself: one of its organization's requests, its own usage, the wallet.
+
+Plain SQL over the gateway's pool, without the ORM: this runs in the request path. A few questions at once at most, so
+that no client that asks in a loop takes the connections which holds need.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+import structlog
+from psycopg.rows import class_row, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from billing.receipts.document import ATTEMPT_COLUMNS, RECORD_COLUMNS
+
+AT_ONCE: Final = 4
+PATIENCE_S: Final = 3.0
+RECENT_S: Final = 60  # for so long an id that nobody knows may be one that the worker has not seen yet
+
+log = structlog.get_logger(__name__)
+Row = dict[str, Any]
+
+_LOG: Final = "SELECT * FROM observability_requestlog WHERE id = %s AND organization_id = %s"
+_ATTEMPTS: Final = (
+    f"SELECT {', '.join(ATTEMPT_COLUMNS)} FROM observability_attemptlog"  # noqa: S608 - constants
+    " WHERE request_id = %s ORDER BY number"
+)
+_RECORDS: Final = (
+    f"SELECT {', '.join(RECORD_COLUMNS)} FROM billing_usagerecord"  # noqa: S608 - constants
+    " WHERE request_id = %s AND organization_id = %s ORDER BY part"
+)
+# A request's own hold has its id and is open until its charge is settled.
+_WAITS: Final = """
+SELECT NOT EXISTS (SELECT FROM observability_requestlog WHERE id = %(id)s)
+       AND (%(is_recent)s
+            OR EXISTS (SELECT FROM billing_hold
+                        WHERE id = %(id)s AND organization_id = %(organization_id)s AND state = 'open'))
+"""
+_KEY: Final = """
+SELECT k.name, k.prefix || '…' || k.last_four AS label, k.expires_at, k.allowed_models,
+       used.total_nanos, used.day_nanos, used.week_nanos, used.month_nanos
+  FROM accounts_apikey k
+ CROSS JOIN LATERAL (
+       SELECT COALESCE(sum(charge_nanos), 0)::bigint AS total_nanos,
+              COALESCE(sum(charge_nanos) FILTER (WHERE hour >= date_trunc('day', now(), 'UTC')), 0)::bigint
+                  AS day_nanos,
+              COALESCE(sum(charge_nanos) FILTER (WHERE hour >= date_trunc('week', now(), 'UTC')), 0)::bigint
+                  AS week_nanos,
+              COALESCE(sum(charge_nanos) FILTER (WHERE hour >= date_trunc('month', now(), 'UTC')), 0)::bigint
+                  AS month_nanos
+         FROM observability_usagehour WHERE api_key_id = k.id
+       ) used
+ WHERE k.id = %s
+"""
+# The sums and the wallet change in one transaction, and one statement sees both as they are at one moment.
+_CREDITS: Final = """
+SELECT COALESCE(wallet.posted_nanos, 0) AS posted_nanos, COALESCE(wallet.held_nanos, 0) AS reserved_nanos,
+       used.nanos AS used_nanos
+  FROM (SELECT COALESCE(sum(charge_nanos), 0)::bigint AS nanos
+          FROM observability_usagehour WHERE organization_id = %(organization_id)s) used
+  LEFT JOIN billing_ledgeraccount wallet
+    ON wallet.organization_id = %(organization_id)s AND wallet.kind = 'wallet' AND wallet.currency = 'USD'
+"""
+
+
+class LookupsUnavailable(Exception):
+    """PostgreSQL can't be asked, or too many ask at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Rows by column name. `log` is None once retention has dropped it; a request without a hold has no `records`."""
+
+    log: Row | None
+    attempts: list[Row]
+    records: list[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUsage:
+    """A key and what was charged to it; days, weeks (from Monday) and months are those of UTC."""
+
+    name: str
+    label: str
+    expires_at: datetime | None
+    allowed_models: list[str]
+    total_nanos: int
+    day_nanos: int
+    week_nanos: int
+    month_nanos: int
+
+
+@dataclass(frozen=True, slots=True)
+class Credits:
+    """Of the wallet. What has ended and is not settled yet is still in `reserved_nanos`, at its full hold."""
+
+    posted_nanos: int
+    reserved_nanos: int
+    used_nanos: int
+
+    @property
+    def total_nanos(self) -> int:
+        """All credit that was ever added, less what was taken back: usage is the only other way out."""
+        return self.posted_nanos + self.used_nanos
+
+    @property
+    def available_nanos(self) -> int:
+        return self.posted_nanos - self.reserved_nanos
+
+
+class Lookups:
+    """One per process. Each method raises LookupsUnavailable."""
+
+    def __init__(self, pool: AsyncConnectionPool[Any]) -> None:
+        self._pool = pool
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def generation(self, organization_id: int, request_id: UUID) -> Generation | None:
+        """A settled request of this organization; None for any other."""
+        async with self._connection() as conn, conn.cursor(row_factory=dict_row) as cur:
+            log_row = await (await cur.execute(_LOG, (request_id, organization_id))).fetchone()
+            # Read after the log: they were committed together, so whoever sees the log sees its charge.
+            records = await (await cur.execute(_RECORDS, (request_id, organization_id))).fetchall()
+            if log_row is None and not records:
+                return None
+            attempts = await (await cur.execute(_ATTEMPTS, (request_id,))).fetchall()
+        return Generation(log_row, attempts, records)
+
+    async def is_pending(self, organization_id: int, request_id: UUID, at: datetime) -> bool:
+        """Whether a request that `generation` does not know may still be running, or wait in the journal."""
+        is_recent = request_id.version == 7 and abs(at.timestamp() - (request_id.int >> 80) / 1000) < RECENT_S
+        values = {"id": request_id, "organization_id": organization_id, "is_recent": is_recent}
+        async with self._connection() as conn:
+            row = await (await conn.execute(_WAITS, values)).fetchone()
+        return row is not None and bool(row[0])
+
+    async def key(self, api_key_id: int) -> KeyUsage | None:
+        async with self._connection() as conn, conn.cursor(row_factory=class_row(KeyUsage)) as cur:
+            return await (await cur.execute(_KEY, (api_key_id,))).fetchone()
+
+    async def credits(self, organization_id: int) -> Credits:
+        async with self._connection() as conn, conn.cursor(row_factory=class_row(Credits)) as cur:
+            found = await (await cur.execute(_CREDITS, {"organization_id": organization_id})).fetchone()
+        return found or Credits(0, 0, 0)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        try:
+            async with asyncio.timeout(PATIENCE_S), self._turns, self._pool.connection(timeout=PATIENCE_S) as conn:
+                yield conn
+        except (psycopg.Error, PoolTimeout, PoolClosed, OSError, TimeoutError) as error:
+            log.warning("look_up_failed", error_class=type(error).__name__)
+            raise LookupsUnavailable from error
