@@ -54,6 +54,9 @@ class Organization(models.Model):
     name = models.CharField(_("name"), max_length=120)
     timezone = models.CharField(_("time zone"), max_length=64, default="Asia/Shanghai")
     suspended_at = models.DateTimeField(_("suspended at"), null=True, blank=True)
+    requests_per_minute = models.PositiveIntegerField(_("requests per minute"), null=True, blank=True)
+    tokens_per_minute = models.PositiveIntegerField(_("tokens per minute"), null=True, blank=True)
+    max_concurrent = models.PositiveIntegerField(_("requests at the same time"), null=True, blank=True)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     class Meta:
@@ -90,6 +93,9 @@ class Project(models.Model):
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="projects")
     name = models.CharField(_("name"), max_length=120)
     strict_translation = models.BooleanField(_("strict translation"), default=False, db_default=False)
+    requests_per_minute = models.PositiveIntegerField(_("requests per minute"), null=True, blank=True)
+    tokens_per_minute = models.PositiveIntegerField(_("tokens per minute"), null=True, blank=True)
+    max_concurrent = models.PositiveIntegerField(_("requests at the same time"), null=True, blank=True)
     archived_at = models.DateTimeField(_("archived at"), null=True, blank=True)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
@@ -104,12 +110,24 @@ class Project(models.Model):
 class ApiKey(models.Model):
     """A customer's sk- key. The key itself is never stored, only a keyed hash of it."""
 
+    class Funding(models.TextChoices):
+        PLAN_FIRST = "plan_first", _("Plan first, then wallet")
+        PLAN_ONLY = "plan_only", _("Plan only")
+        WALLET_ONLY = "wallet_only", _("Wallet only")
+
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="api_keys")
     name = models.CharField(_("name"), max_length=120)
     key_hash = models.BinaryField(max_length=32, unique=True, editable=False)
     prefix = models.CharField(_("prefix"), max_length=16, editable=False)
     last_four = models.CharField(_("last four"), max_length=4, editable=False)
     requests_per_minute = models.PositiveIntegerField(_("requests per minute"), null=True, blank=True)
+    tokens_per_minute = models.PositiveIntegerField(_("tokens per minute"), null=True, blank=True)
+    max_concurrent = models.PositiveIntegerField(_("requests at the same time"), null=True, blank=True)
+    # Addresses and networks (CIDR) that may use the key; none: every address.
+    allowed_ips = models.JSONField(_("allowed addresses"), default=list, db_default=[], blank=True)
+    funding = models.CharField(
+        _("paid by"), max_length=12, choices=Funding, default=Funding.PLAN_FIRST, db_default=Funding.PLAN_FIRST
+    )
     # Patterns for `model_limits.allows`; none: every model.
     allowed_models = models.JSONField(_("allowed models"), default=list, db_default=[], blank=True)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)

@@ -17,6 +17,7 @@ class LedgerAccount(models.Model):
         GRANTS = "grants", _("Granted credit")
         TOPUPS = "topups", _("Top-ups received")
         ABSORBED = "absorbed", _("Absorbed by us")
+        PLANS = "plans", _("Plans sold")
 
     kind = models.CharField(_("kind"), max_length=16, choices=Kind)
     organization = models.ForeignKey(
@@ -25,6 +26,8 @@ class LedgerAccount(models.Model):
     currency = models.CharField(_("currency"), max_length=3, default="USD")
     posted_nanos = models.BigIntegerField(_("posted"), default=0)
     held_nanos = models.BigIntegerField(_("held"), default=0)
+    # Of a wallet: raised by what must stop running slices (suspension, chargeback, change of plan).
+    epoch = models.BigIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     class Meta:
@@ -56,6 +59,9 @@ class Transfer(models.Model):
         TOPUP = "topup", _("Top-up")
         ADJUSTMENT = "adjustment", _("Adjustment")
         REFUND = "refund", _("Refund")
+        PLAN = "plan", _("Plan")
+        EXPIRY = "expiry", _("Expired credit")
+        CHARGEBACK = "chargeback", _("Chargeback")
 
     id = models.UUIDField(primary_key=True, editable=False)
     kind = models.CharField(_("kind"), max_length=16, choices=Kind)
@@ -95,3 +101,41 @@ class Entry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount_nanos} {self.currency} nano"
+
+
+class CreditLot(models.Model):
+    """A part of a wallet with a kind and an end. Usage burns granted before bought, and what ends sooner first.
+
+    The lots' `remaining_nanos` of a wallet sum to its posted balance, or to zero where that is below zero.
+    """
+
+    class Kind(models.TextChoices):
+        GRANTED = "granted", _("Granted")
+        BOUGHT = "bought", _("Bought")
+
+    organization_id = models.BigIntegerField()
+    kind = models.CharField(_("kind"), max_length=8, choices=Kind)
+    amount_nanos = models.BigIntegerField(_("amount"))
+    remaining_nanos = models.BigIntegerField(_("remaining"))
+    transfer = models.OneToOneField(Transfer, on_delete=models.PROTECT, related_name="lot")
+    created_at = models.DateTimeField(_("created at"))
+    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
+    expiry_held_nanos = models.BigIntegerField(default=0)  # held in the wallet from the end until it is posted
+    expired_at = models.DateTimeField(_("expired at"), null=True, blank=True)  # the expiry has been posted
+
+    class Meta:
+        verbose_name = _("credit lot")
+        verbose_name_plural = _("credit lots")
+        indexes = [
+            models.Index(fields=["organization_id"], name="lots_with_credit", condition=Q(remaining_nanos__gt=0)),
+            models.Index(fields=["expires_at"], name="lots_to_expire", condition=Q(expired_at=None)),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(remaining_nanos__gte=0, remaining_nanos__lte=models.F("amount_nanos")),
+                name="lot_remaining_within_amount",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.remaining_nanos}"

@@ -31,9 +31,18 @@ class UsageRecord(models.Model):
     markup = models.CharField(max_length=32, default="1")
     charge_nanos = models.BigIntegerField(_("charge"))
     currency = models.CharField(_("currency"), max_length=3, default="USD")
-    hold = models.ForeignKey("billing.Hold", on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
+    source = models.CharField(max_length=8, default="wallet", db_default="wallet")  # wallet | plan | overflow
+    # No constraints in the database: a million rows a day would each look their rows up again.
+    hold = models.ForeignKey(
+        "billing.Hold", on_delete=models.DO_NOTHING, null=True, related_name="+", db_index=False, db_constraint=False
+    )
     transfer = models.ForeignKey(
-        "billing.Transfer", on_delete=models.PROTECT, null=True, related_name="+", db_index=False
+        "billing.Transfer",
+        on_delete=models.DO_NOTHING,
+        null=True,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
     )
     occurred_at = models.DateTimeField(_("time"))
     settled_at = models.DateTimeField(_("settled at"), auto_now_add=True)
@@ -53,6 +62,38 @@ class UsageRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model} {self.charge_nanos}"
+
+
+class UsageExcess(models.Model):
+    """The part of a plan's charge that went beyond the plan's windows: to the wallet, or absorbed by us."""
+
+    usage = models.OneToOneField(UsageRecord, on_delete=models.DO_NOTHING, primary_key=True, related_name="excess")
+    wallet_nanos = models.BigIntegerField(default=0)
+    absorbed_nanos = models.BigIntegerField(default=0)
+    transfer = models.ForeignKey("billing.Transfer", on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        verbose_name = _("charge beyond the plan")
+        verbose_name_plural = _("charges beyond the plan")
+
+    def __str__(self) -> str:
+        return f"{self.usage_id} {self.wallet_nanos} {self.absorbed_nanos}"
+
+
+class ProofRun(models.Model):
+    """One check of the whole ledger."""
+
+    started_at = models.DateTimeField(_("started at"))
+    finished_at = models.DateTimeField(_("finished at"))
+    problems = models.JSONField(_("problems"), default=list)
+    figures = models.JSONField(_("figures"), default=dict)
+
+    class Meta:
+        verbose_name = _("proof")
+        verbose_name_plural = _("proofs")
+
+    def __str__(self) -> str:
+        return f"{self.started_at:%Y-%m-%d %H:%M} {len(self.problems)}"
 
 
 class UnsettledEvent(models.Model):
