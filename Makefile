@@ -68,7 +68,7 @@ translation: install ## write docs/translation.md again, from the codecs
 clients: install ## run the real coding agents against Router One (needs Node.js 20; installs 1.1 GB into .clients once)
 	@$(BIN)/python -m tests.clients $(ARGS)
 
-bench: install ## measure the gateway's overhead
+bench: install ## ours beside nginx and other gateways: cost, delay, memory (ARGS="--quick --only ours,nginx --scenario plain")
 	@$(BIN)/python -m bench $(ARGS)
 
 lock: install ## choose new versions of everything: rewrites requirements.lock

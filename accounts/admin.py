@@ -114,7 +114,13 @@ class OrganizationAdmin(ModelAdmin):  # type: ignore[misc]
     list_display = ("name", "id", "owner_email", "state", "created_at")
     list_filter = (("suspended_at", admin.EmptyFieldListFilter),)
     search_fields = ("name", "memberships__user__email", "=id")
-    fields = ("name", "timezone", "suspended_at", "created_at")
+    fields = (
+        "name",
+        "timezone",
+        ("requests_per_minute", "tokens_per_minute", "max_concurrent"),
+        "suspended_at",
+        "created_at",
+    )
     readonly_fields = ("suspended_at", "created_at")
     inlines = (MembershipInline, ProjectInline)
     actions = ("suspend", "readmit")
@@ -128,6 +134,10 @@ class OrganizationAdmin(ModelAdmin):  # type: ignore[misc]
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+    def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        announce_every_key()
 
     @admin.display(description=_("Owner"))
     def owner_email(self, organization: Organization) -> str:
@@ -155,7 +165,14 @@ class ProjectAdmin(ModelAdmin):  # type: ignore[misc]
     list_select_related = ("organization",)
     list_filter = (("archived_at", admin.EmptyFieldListFilter),)
     search_fields = ("name", "organization__name", "=id")
-    fields = ("organization", "name", "strict_translation", "created_at", "archived_at")
+    fields = (
+        "organization",
+        "name",
+        "strict_translation",
+        ("requests_per_minute", "tokens_per_minute", "max_concurrent"),
+        "created_at",
+        "archived_at",
+    )
     readonly_fields = ("created_at", "archived_at")
     autocomplete_fields = ("organization",)
 
@@ -184,7 +201,9 @@ class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]
         "shown_key",
         "project",
         "allowed_models",
-        "requests_per_minute",
+        "allowed_ips",
+        ("requests_per_minute", "tokens_per_minute", "max_concurrent"),
+        "funding",
         "expires_at",
         "revoked_at",
         "last_used_at",

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 import psycopg
@@ -20,6 +22,8 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from accounts import ip_limits
+from accounts.ip_limits import Networks
 from accounts.key_format import hash_key, looks_valid
 
 log = structlog.get_logger(__name__)
@@ -36,13 +40,22 @@ LOOK_UP_TIMEOUT_S = 3.0
 
 Reason = Literal["malformed", "unknown", "revoked", "expired", "suspended"]
 
+# The tables of billing are read here by their names: one query says all, and no app below another imports it.
 _FIND = """
-    SELECT k.id, k.project_id, p.organization_id, k.requests_per_minute, k.expires_at,
+    SELECT k.id, k.project_id, p.organization_id, k.expires_at,
            k.revoked_at IS NOT NULL OR p.archived_at IS NOT NULL, o.suspended_at IS NOT NULL,
-           k.allowed_models, p.strict_translation
+           k.allowed_models, p.strict_translation, k.allowed_ips, k.funding,
+           k.requests_per_minute, k.tokens_per_minute, k.max_concurrent,
+           p.requests_per_minute, p.tokens_per_minute, p.max_concurrent,
+           o.requests_per_minute, o.tokens_per_minute, o.max_concurrent,
+           s.terms -> 'covered_models', s.overflow, w.epoch,
+           EXISTS (SELECT 1 FROM billing_budget b WHERE b.api_key_id = k.id),
+           EXISTS (SELECT 1 FROM billing_budget b WHERE b.project_id = k.project_id)
     FROM accounts_apikey k
     JOIN accounts_project p ON p.id = k.project_id
     JOIN accounts_organization o ON o.id = p.organization_id
+    LEFT JOIN billing_subscription s ON s.organization_id = o.id AND s.state <> 'ended'
+    LEFT JOIN billing_ledgeraccount w ON w.organization_id = o.id AND w.kind = 'wallet' AND w.currency = 'USD'
     WHERE k.key_hash = %s
 """
 # Rows another process is just writing are skipped: that one writes as good a time.
@@ -59,17 +72,34 @@ _TOUCH = """
 class Caller:
     """What the gateway knows of a request's sender.
 
-    `expires_at` is in seconds since 1970. `allowed_models` are patterns for `model_limits.allows`. With `strict`, a
-    request that would lose something in translation is refused.
+    `expires_at` is in seconds since 1970. `allowed_models` are patterns for `model_limits.allows`, `allowed_ips`
+    networks for `ip_limits.allows`; none: all. With `strict`, a request that would lose something in translation is
+    refused. A limit of None: there is none. `plan_models` are patterns of what the live plan covers, None without a
+    plan; `plan_overflow`: beyond the plan the wallet pays. `epoch` is the wallet's: credit that was set aside under a
+    lower one may not be used any more. `budget_scope`: whether this key has a budget of its own or its project has.
     """
 
     organization_id: int
     project_id: int
     api_key_id: int
-    requests_per_minute: int
+    requests_per_minute: int | None
     expires_at: float | None
     allowed_models: tuple[str, ...] = ()
     strict: bool = False
+    allowed_ips: Networks = ()
+    funding: str = "plan_first"  # or plan_only, wallet_only
+    tokens_per_minute: int | None = None
+    max_concurrent: int | None = None
+    project_requests_per_minute: int | None = None
+    project_tokens_per_minute: int | None = None
+    project_max_concurrent: int | None = None
+    organization_requests_per_minute: int | None = None
+    organization_tokens_per_minute: int | None = None
+    organization_max_concurrent: int | None = None
+    plan_models: tuple[str, ...] | None = None
+    plan_overflow: bool = False
+    epoch: int = 0
+    budget_scope: str = ""  # "", project or key
 
 
 class KeyRefused(Exception):
@@ -241,7 +271,7 @@ class CallerDirectory:
     def _read(self, row: Any, asked_at: float) -> _Answer:
         if row is None:
             return _Answer(asked_at, None, "unknown")
-        key_id, project_id, organization_id, limit, expires_at, is_revoked, is_suspended, patterns, is_strict = row
+        key_id, project_id, organization_id, expires_at, is_revoked, is_suspended, *rest = row
         if is_revoked:
             return _Answer(asked_at, None, "revoked")
         expires = None if expires_at is None else expires_at.timestamp()
@@ -249,8 +279,31 @@ class CallerDirectory:
             return _Answer(asked_at, None, "expired")
         if is_suspended:
             return _Answer(asked_at, None, "suspended")
-        limit = self._default_requests_per_minute if limit is None else limit
-        caller = Caller(organization_id, project_id, key_id, limit, expires, tuple(patterns), is_strict)
+        patterns, is_strict, addresses, funding, *limits = rest[:13]
+        plan_models, plan_overflow, epoch, key_has_budget, project_has_budget = rest[13:]
+        caller = Caller(
+            organization_id=organization_id,
+            project_id=project_id,
+            api_key_id=key_id,
+            requests_per_minute=self._default_requests_per_minute if limits[0] is None else limits[0],
+            expires_at=expires,
+            allowed_models=_shared(tuple(patterns)),
+            strict=is_strict,
+            allowed_ips=_networks(tuple(addresses)),
+            funding=sys.intern(funding),
+            tokens_per_minute=limits[1],
+            max_concurrent=limits[2],
+            project_requests_per_minute=limits[3],
+            project_tokens_per_minute=limits[4],
+            project_max_concurrent=limits[5],
+            organization_requests_per_minute=limits[6],
+            organization_tokens_per_minute=limits[7],
+            organization_max_concurrent=limits[8],
+            plan_models=None if plan_models is None else _shared(tuple(plan_models)),
+            plan_overflow=bool(plan_overflow),
+            epoch=epoch or 0,
+            budget_scope="key" if key_has_budget else "project" if project_has_budget else "",
+        )
         return _Answer(asked_at, caller)
 
     # --- Changes ---------------------------------------------------------------------------------------------------
@@ -314,6 +367,17 @@ class CallerDirectory:
         except (psycopg.Error, PoolTimeout, PoolClosed, OSError) as error:
             log.warning("last_use_not_written", error=type(error).__name__)
             self._used = used | self._used
+
+
+@lru_cache(maxsize=4096)
+def _shared(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """The same tuple for the same texts: the keys of an organization mostly have the same ones."""
+    return texts
+
+
+@lru_cache(maxsize=4096)
+def _networks(texts: tuple[str, ...]) -> Networks:
+    return ip_limits.networks(texts)
 
 
 def _key_hash_in(payload: bytes | str) -> bytes | None:

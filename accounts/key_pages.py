@@ -71,12 +71,9 @@ def key_create(request: HttpRequest) -> HttpResponse:
     try:
         key, raw = create_key(
             form.cleaned_data["project"],
-            form.cleaned_data["name"],
             created_by=signed_in_user(request),
-            requests_per_minute=form.cleaned_data["requests_per_minute"],
-            expires_at=form.expires_at,
-            allowed_models=form.cleaned_data["models"],
             form_id=form.asked_id,
+            **form.values,
         )
     except IntegrityError:  # the page was reloaded, or the form sent twice
         messages.info(request, _("This key was made already. It was shown only once; make a new one if you lost it."))
@@ -97,13 +94,7 @@ def key_edit(request: HttpRequest, id: int) -> HttpResponse:
     form = KeyForm(request.POST or None, key=key)
     if request.method == "GET" or not form.is_valid():
         return render(request, "accounts/key_edit.html", {"nav": "keys", "key": key, "form": form})
-    change_key(
-        key,
-        name=form.cleaned_data["name"],
-        requests_per_minute=form.cleaned_data["requests_per_minute"],
-        expires_at=form.expires_at,
-        allowed_models=form.cleaned_data["models"],
-    )
+    change_key(key, **form.values)
     messages.success(request, _("Saved. Requests go by it from now on."))
     return redirect("keys")
 

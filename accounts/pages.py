@@ -37,7 +37,7 @@ def projects(request: HttpRequest) -> HttpResponse:
 def project(request: HttpRequest, id: int) -> HttpResponse:
     """Change its settings, or go on to archive."""
     found = project_or_404(request, id)
-    initial = {"name": found.name, "strict_translation": found.strict_translation}
+    initial = {name: getattr(found, name) for name in ProjectSettingsForm.base_fields}
     form = ProjectSettingsForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
         change_project(found, **form.cleaned_data)

@@ -18,11 +18,28 @@ def create_project(organization: Organization, name: str) -> Project:
 
 
 @transaction.atomic
-def change_project(project: Project, *, name: str, strict_translation: bool) -> None:
-    """The gateway's processes hear of it within a second. Raises ValueError for an empty name."""
+def change_project(
+    project: Project,
+    *,
+    name: str,
+    strict_translation: bool,
+    requests_per_minute: int | None = None,
+    tokens_per_minute: int | None = None,
+    max_concurrent: int | None = None,
+) -> None:
+    """The project has these values then. The gateway's processes hear of it within a second.
+
+    Raises ValueError for an empty name or a limit below one.
+    """
+    limits = (requests_per_minute, tokens_per_minute, max_concurrent)
+    if any(limit is not None and limit < 1 for limit in limits):
+        raise ValueError("a limit must be at least one")
     project.name = _clean(name)
     project.strict_translation = strict_translation
-    project.save(update_fields=["name", "strict_translation"])
+    project.requests_per_minute, project.tokens_per_minute, project.max_concurrent = limits
+    project.save(
+        update_fields=["name", "strict_translation", "requests_per_minute", "tokens_per_minute", "max_concurrent"]
+    )
     announce_keys_of(project)
 
 

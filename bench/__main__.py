@@ -1,108 +1,198 @@
-"""What the gateway adds to a call: the same requests, interleaved, to the provider directly and through the gateway.
+"""Ours beside the upstream itself, nginx and other gateways, in one run.
 
-    make bench ARGS="--direct http://127.0.0.1:9001/v1 --gateway http://127.0.0.1:8000/v1 --key sk-ro-…"
-
-Prints medians per round and their ratios. Loopback addresses only.
+make bench                                                       everything; a quarter of an hour
+make bench ARGS="--quick --only ours,nginx --scenario plain"     a first look
+make bench ARGS="--profile --scenario stream200"                 where the gateway's time goes
+make bench ARGS="--write-docs"                                   the last result into docs/performance.md
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import statistics
-import time
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+import contextlib
+import json
+import os
+import platform
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
 
-import httpx2
+from bench import install, profiling, report, rounds, soak
+from bench.processes import Children, DidNotStart
+from bench.product import Product
+from bench.scenarios import BY_NAME, SCENARIOS, Scenario
+from bench.targets import PEERS, Site, Target, direct, start_upstream
 
-
-@dataclass(frozen=True)
-class Target:
-    name: str
-    url: str
-    model: str
-    key: str
-
-
-@dataclass(frozen=True)
-class Round:
-    requests_per_s: float
-    p50_ms: float
-    p99_ms: float
-    failed: int
-
-
-async def run(target: Target, *, requests: int, concurrency: int, stream: bool) -> Round:
-    """One round of `requests` calls with `concurrency` at a time."""
-    body = {
-        "model": target.model,
-        "messages": [{"role": "user", "content": "hello"}],
-        "stream": stream,
-        "max_tokens": 50,
-    }
-    headers = {"authorization": f"Bearer {target.key}"}
-    waiting = iter(range(requests))
-    times: list[float] = []
-    failed = 0
-    async with httpx2.AsyncClient(timeout=60, limits=httpx2.Limits(max_connections=concurrency)) as client:
-
-        async def work() -> None:
-            nonlocal failed
-            for _ in waiting:
-                started = time.perf_counter()
-                answer = await client.post(f"{target.url}/chat/completions", json=body, headers=headers)
-                times.append(time.perf_counter() - started)
-                complete = answer.status_code == 200 and (not stream or "data: [DONE]" in answer.text)
-                failed += not complete
-
-        began = time.perf_counter()
-        await asyncio.gather(*[work() for _ in range(concurrency)])
-        took = time.perf_counter() - began
-    ordered = sorted(times)
-    return Round(requests / took, statistics.median(ordered) * 1e3, ordered[int(len(ordered) * 0.99) - 1] * 1e3, failed)
-
-
-def report(rounds: dict[str, list[Round]]) -> None:
-    medians = {
-        name: [
-            statistics.median(getattr(one, field) for one in some) for field in ("requests_per_s", "p50_ms", "p99_ms")
-        ]
-        for name, some in rounds.items()
-    }
-    print(f"{'target':10} {'requests/s':>11} {'p50 ms':>8} {'p99 ms':>8} {'failed':>7}")
-    for name, (rate, p50, p99) in medians.items():
-        print(f"{name:10} {rate:11.1f} {p50:8.2f} {p99:8.2f} {sum(one.failed for one in rounds[name]):7d}")
-    direct, gateway = medians["direct"], medians["gateway"]
-    print(f"gateway / direct: requests/s {gateway[0] / direct[0]:.3f}, p50 {gateway[1] / direct[1]:.2f}")
-    print(f"added: p50 {gateway[1] - direct[1]:.2f} ms, p99 {gateway[2] - direct[2]:.2f} ms")
+ROOT = Path(__file__).resolve().parent.parent
+RESULT = install.FOLDER / "result.json"
+_TARGETS = ("direct", "ours", *PEERS)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--direct", required=True, help="base URL of the sandbox provider, with /v1")
-    parser.add_argument("--gateway", required=True, help="base URL of the gateway, with /v1")
-    parser.add_argument("--key", required=True)
-    parser.add_argument("--requests", type=int, default=200)
-    parser.add_argument("--concurrency", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--stream", action="store_true")
+    options = _options()
+    if options.write_docs:
+        report.write_docs(json.loads(options.json.read_text()))
+        print(f"wrote {report.DOCS.relative_to(ROOT)}")
+        return
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    install.FOLDER.mkdir(exist_ok=True)
+    try:
+        with _site() as site:
+            if options.profile:
+                _profile(site, options)
+            else:
+                _bench(site, options)
+    except KeyboardInterrupt:
+        sys.exit("stopped; everything that was started has ended")
+    except DidNotStart as reason:
+        sys.exit(str(reason))
+
+
+def _bench(site: Site, options: argparse.Namespace) -> None:
+    about = _about(options)
+    results = rounds.Results()
+    left_out: dict[str, str] = {}
+    extra: dict[str, Any] = {}
+    product = Product(site, options.tree) if "ours" in options.only else None
+    try:
+        targets = _start(site, options.only, product, left_out)
+        if product in targets:
+            assert product is not None
+            rounds.drive_once(product)  # start-up work is over then
+            extra["idle"] = rounds.idle(product, 5 if options.quick else 20)
+        for scenario in _scenarios(options):
+            seconds = options.seconds or (scenario.quick_seconds if options.quick else scenario.seconds)
+            rounds.run(scenario, targets, results, rounds=options.rounds, seconds=seconds)
+        if product in targets and "soak" in options.scenario:
+            assert product is not None
+            extra["soak"] = soak.run(product, results, options.soak or (10_000 if options.quick else 100_000))
+    finally:
+        site.children.stop_all_but("upstream")
+        if product is not None:
+            product.close()
+    result = {"about": about, "left_out": left_out, "problems": results.problems, **extra}
+    if "ours" in results.between:
+        result["between"] = results.between["ours"].rates()
+    result |= {"medians": results.medians(), "rounds": results.rounds}
+    options.json.write_text(json.dumps(result, indent=1))
+    print(report.whole(result))
+    print(f"\nAll figures: {options.json}", file=sys.stderr)
+    if "ours" in left_out:
+        sys.exit(1)
+
+
+def _profile(site: Site, options: argparse.Namespace) -> None:
+    for scenario in _scenarios(options)[:1]:
+        print(f"# {scenario.title}", file=sys.stderr)
+        print(
+            profiling.run(site, options.tree, scenario, options.seconds or 10, native=options.native, rows=options.rows)
+        )
+
+
+def _start(site: Site, wanted: Sequence[str], product: Product | None, left_out: dict[str, str]) -> list[Target]:
+    targets = [direct(site)] if "direct" in wanted else []
+    if product is not None:
+        print("# starting ours", file=sys.stderr, flush=True)
+        try:
+            product.start()
+            targets.append(product)
+        except DidNotStart as reason:
+            left_out["ours"] = str(reason)
+    for name in [name for name in PEERS if name in wanted]:
+        print(f"# starting {name} (installs it the first time)", file=sys.stderr, flush=True)
+        try:
+            targets.append(PEERS[name](site))
+        except DidNotStart as reason:
+            left_out[name] = str(reason)
+    for name, why in left_out.items():
+        print(f"# left out: {name}: {why}", file=sys.stderr, flush=True)
+    return targets
+
+
+@contextlib.contextmanager
+def _site() -> Iterator[Site]:
+    """A folder and an upstream; afterwards nothing of either is left."""
+    folder = Path(tempfile.mkdtemp(prefix="r1bench-"))
+    folder.chmod(0o711)  # root's PostgreSQL runs as somebody else and has to pass through
+    children = Children(folder)
+    try:
+        yield Site(children, folder, start_upstream(children, sys.executable))
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
+        children.stop_all()
+        if os.environ.get("BENCH_KEEP"):
+            print(f"# kept {folder}", file=sys.stderr)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _scenarios(options: argparse.Namespace) -> list[Scenario]:
+    return [BY_NAME[name] for name in options.scenario if name in BY_NAME]
+
+
+def _about(options: argparse.Namespace) -> dict[str, Any]:
+    given = " ".join(part for part in sys.argv[1:] if part != "--write-docs")
+    return {
+        "command": f'make bench ARGS="{given}"' if given else "make bench",
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "rounds": options.rounds,
+        "cpus": os.cpu_count(),
+        "cpu": _cpu_name(),
+        "python": platform.python_version(),
+        "load_before": os.getloadavg()[0],
+    }
+
+
+def _cpu_name() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    every = [one.name for one in SCENARIOS] + ["soak"]
+    parser.add_argument("--only", type=_names(_TARGETS), default=list(_TARGETS), help=", ".join(_TARGETS))
+    parser.add_argument("--scenario", type=_names(every), default=every, help=", ".join(every))
+    parser.add_argument("--quick", action="store_true", help="short rounds: a first look, no verdict")
+    parser.add_argument("--rounds", type=int, help="3, quick 2")
+    parser.add_argument("--seconds", type=float, help="of load in each round, instead of the scenario's own")
+    parser.add_argument("--soak", type=int, metavar="N", help="requests of the soak: 100,000, quick 10,000")
+    parser.add_argument("--tree", type=Path, default=ROOT, help="another checkout of ours to measure")
+    parser.add_argument("--json", type=Path, default=RESULT, help="where the result is written to and read from")
+    parser.add_argument("--profile", action="store_true", help="profile the gateway under the first scenario instead")
+    parser.add_argument("--native", action="store_true", help="profile: C functions too")
+    parser.add_argument("--rows", type=int, default=40, help="profile: lines to show")
+    parser.add_argument("--write-docs", action="store_true", help="put the last result into docs/performance.md")
     options = parser.parse_args()
-    for url in (options.direct, options.gateway):
-        if urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1"):
-            parser.error("only addresses of this machine")
-    targets = [
-        Target("direct", options.direct, "sandbox-echo", "none"),
-        Target("gateway", options.gateway, "sandbox/echo", options.key),
-    ]
-    rounds: dict[str, list[Round]] = {target.name: [] for target in targets}
-    for _ in range(options.rounds):
-        for target in targets:
-            result = asyncio.run(
-                run(target, requests=options.requests, concurrency=options.concurrency, stream=options.stream)
-            )
-            rounds[target.name].append(result)
-    report(rounds)
+    options.tree = options.tree.resolve()
+    options.rounds = options.rounds or (2 if options.quick else 3)
+    if options.only != list(_TARGETS) and "direct" not in options.only:
+        options.only.insert(0, "direct")  # what is added is added to something
+    return options
+
+
+def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
+    def parse(text: str) -> list[str]:
+        names = [name.strip() for name in text.split(",") if name.strip()]
+        if unknown := [name for name in names if name not in known]:
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; there are {', '.join(known)}")
+        return names
+
+    return parse
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

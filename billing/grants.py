@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
@@ -26,8 +27,11 @@ def grant_credit(
     reason: str,
     created_by: User | None = None,
     idempotency_key: str,
+    expires_at: datetime | None = None,
 ) -> UUID:
     """Add credit to the organization's wallet; returns the transfer's id. The same key grants once.
+
+    What is left of it at `expires_at` goes away.
 
     Raises ValueError for an amount that is not above zero or a missing reason, and OtherGrant when the key has already
     granted something else.
@@ -43,6 +47,7 @@ def grant_credit(
         organization_id=organization.pk,
         reason=reason.strip(),
         created_by_id=None if created_by is None else created_by.pk,
+        expires_at=expires_at,
     )
     with transaction.atomic(), connection.cursor() as cur:
         if not ledger.post(cur, [transfer]) and not _granted(cur, transfer.id, organization.pk, amount_nanos):

@@ -1,59 +1,114 @@
-"""Closing holds. A hold is closed once, by compare-and-set; `held` falls only by what the row still has.
+"""Holds as settlement and the sweeper see them. Placing and giving back is `billing.reservation`.
 
-Placing one is `billing.reservation`. SQL over the caller's cursor and transaction: hold rows are locked in id order and
-before account rows.
+SQL over the caller's cursor and transaction. `remaining` is what wallet and windows hold for the row: while open the
+amount less what was settled, once returned what was spent less what was settled, then zero; it only ever falls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
-from uuid import UUID
 
-from billing import ledger
+import orjson
+from django.db import connection
+
 from billing.ledger import Cursor
 
 SWEEP_AT_MOST = 1_000
 
-_CLOSE = """
-WITH closing AS (
-    SELECT id, account_id, remaining_nanos FROM billing_hold
-     WHERE id = ANY(%s::uuid[]) AND state = 'open'
-     ORDER BY id FOR NO KEY UPDATE
-), closed AS (
-    UPDATE billing_hold hold SET state = %s, remaining_nanos = 0, closed_at = clock_timestamp()
-      FROM closing WHERE hold.id = closing.id
-    RETURNING closing.account_id, closing.remaining_nanos
-)
-SELECT account_id, SUM(remaining_nanos)::bigint FROM closed GROUP BY account_id
+_LOCK = """
+SELECT id::text, account_id, organization_id, source, window_ids, overflow_allowed, state, amount_nanos,
+       remaining_nanos, settled_nanos, settled_count, returned_nanos, returned_count
+  FROM billing_hold WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE
+"""
+_WRITE = """
+UPDATE billing_hold h
+   SET state = e->>1, remaining_nanos = (e->>2)::bigint, settled_nanos = (e->>3)::bigint,
+       settled_count = (e->>4)::bigint
+  FROM jsonb_array_elements(%s::jsonb) e WHERE h.id = (e->>0)::uuid
+"""
+_OPEN = """
+SELECT count(*) FILTER (WHERE h.state = 'open'),
+       COALESCE(SUM(h.remaining_nanos) FILTER (WHERE h.state = 'open'), 0)::bigint,
+       COALESCE(SUM(h.remaining_nanos) FILTER (WHERE h.state = 'returned'), 0)::bigint
+  FROM billing_hold h
+  JOIN billing_ledgeraccount a ON a.id = h.account_id AND a.kind = 'wallet' AND a.organization_id = %s
+ WHERE h.state IN ('open', 'returned')
 """
 
-# Rows that a settlement is just closing are its business: skip them.
-_EXPIRED = """
-SELECT id FROM billing_hold WHERE state = 'open' AND expires_at < %s
- ORDER BY expires_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
-"""
+
+@dataclass(slots=True)
+class Lease:
+    """A locked hold, in nano-USD."""
+
+    id: str
+    account_id: int
+    organization_id: int
+    source: str
+    window_ids: list[int]
+    overflow_allowed: bool
+    state: str
+    amount: int
+    remaining: int
+    settled: int
+    settled_count: int
+    returned: int | None
+    returned_count: int | None
+
+    def settle(self, charge_nanos: int, count: int) -> int:
+        """Count charges in; returns by how much `remaining` fell."""
+        self.settled += charge_nanos
+        self.settled_count += count
+        before = self.remaining
+        if self.state == "open":
+            self.remaining = max(0, self.amount - self.settled)
+        elif self.state == "returned":
+            assert self.returned is not None and self.returned_count is not None
+            if self.settled_count >= self.returned_count:
+                self.state = "done"
+                self.remaining = 0
+            else:
+                self.remaining = max(0, min(self.amount, self.returned) - self.settled)
+        return before - self.remaining
 
 
-def close(cur: Cursor, hold_ids: Iterable[UUID], state: Literal["settled", "swept"]) -> Mapping[int, int]:
-    """Close the holds that are still open; returns nanos to release by account id.
+@dataclass(frozen=True, slots=True)
+class OpenSlices:
+    """Of an organization: how many holds are open, what they hold, and what returned ones still wait to settle."""
 
-    The caller must hand them to the ledger in the same transaction.
-    """
-    ids = sorted(set(hold_ids))
-    if not ids:
+    count: int
+    open_nanos: int
+    unsettled_nanos: int
+
+
+def lock(cur: Cursor, hold_ids: Collection[str]) -> dict[str, Lease]:
+    """Those of the holds that exist, by id."""
+    if not hold_ids:
         return {}
-    cur.execute(_CLOSE, [ids, state])
-    return dict(cur.fetchall())
+    cur.execute(_LOCK, [sorted(hold_ids)])
+    return {row[0]: Lease(*row) for row in cur.fetchall()}
+
+
+def write(cur: Cursor, leases: Iterable[Lease]) -> None:
+    """Store what settlement changed in locked holds."""
+    rows = [(lease.id, lease.state, lease.remaining, lease.settled, lease.settled_count) for lease in leases]
+    if rows:
+        cur.execute(_WRITE, [orjson.dumps(rows).decode()])
 
 
 def sweep(cur: Cursor, *, before: datetime) -> int:
-    """Give back what is held by open holds that expired before `before`; returns how many, at most SWEEP_AT_MOST.
+    """Free what is held by holds that expired before `before`; returns how many, at most SWEEP_AT_MOST.
 
     A charge that comes later for such a hold is still charged, out of what is available then.
     """
-    cur.execute(_EXPIRED, [before, SWEEP_AT_MOST])
-    expired = [row[0] for row in cur.fetchall()]
-    ledger.post(cur, (), releases=close(cur, expired, "swept"))
-    return len(expired)
+    cur.execute("SELECT billing_sweep(%s, %s)", [before, SWEEP_AT_MOST])
+    return int(cur.fetchall()[0][0])
+
+
+def open_slices(organization_id: int) -> OpenSlices:
+    """What gateways hold of the organization's credit now, plans included."""
+    with connection.cursor() as cur:
+        cur.execute(_OPEN, [organization_id])
+        row = cur.fetchone()
+    return OpenSlices(*row)

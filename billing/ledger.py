@@ -10,11 +10,14 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from django.db import connection
+
+from billing import lot_moves
 
 K = TypeVar("K")
 _TRANSFER_IDS = uuid5(NAMESPACE_URL, "urn:routerone:transfer")
@@ -55,6 +58,9 @@ class NewTransfer:
     organization_id: int | None = None
     reason: str = ""
     created_by_id: int | None = None
+    expires_at: datetime | None = None  # of the credit lot that it makes in a wallet
+    debits: tuple[tuple[str, int], ...] = ()  # what a wallet's leg consists of: (admitted at, nanos)
+    lot_id: int | None = None  # the lot that it takes from
 
     @property
     def id(self) -> UUID:
@@ -63,14 +69,32 @@ class NewTransfer:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """Of one wallet, in nano-USD. Posted may be below zero by what a request cost beyond its hold."""
+    """Of one wallet, in nano-USD. Posted may be below zero by what a request cost beyond its hold.
+
+    `idle_nanos`: the part of `held_nanos` that gateways have reserved and nobody is known to have spent.
+    """
 
     posted_nanos: int = 0
     held_nanos: int = 0
+    idle_nanos: int = field(default=0, compare=False)
 
     @property
     def available_nanos(self) -> int:
+        """What can be reserved now."""
         return self.posted_nanos - self.held_nanos
+
+    @property
+    def shown_nanos(self) -> int:
+        """What people read: posted less what is spent and not yet settled; what is only reserved still counts."""
+        return self.available_nanos + self.idle_nanos
+
+
+class NotEnough(Exception):
+    """The wallet has less available than was to be taken. Nothing was posted."""
+
+    def __init__(self, available_nanos: int) -> None:
+        super().__init__(f"available {available_nanos} nanos")
+        self.available_nanos = available_nanos
 
 
 class UnbalancedTransfer(ValueError):
@@ -101,12 +125,88 @@ def post(cur: Cursor, transfers: Sequence[NewTransfer], *, releases: Mapping[int
     ids = _account_ids(cur, {leg.account for _, leg in legs})
     posted = _sums((ids[leg.account], leg.amount_nanos) for _, leg in legs)
     released = dict(releases or {})
-    _lock(cur, posted.keys() | released.keys())
+    locked = _lock(cur, posted.keys() | released.keys())
+    freed = lot_moves.follow(cur, _wallet_moves(firsts, new_ids, {name: locked[id_] for name, id_ in ids.items()}))
+    for organization_id, nanos in freed.items():
+        wallet = ids[AccountName("wallet", organization_id)]
+        released[wallet] = released.get(wallet, 0) + nanos
     _insert_entries(
         cur, [(number, owner, ids[leg.account], leg.amount_nanos) for number, (owner, leg) in enumerate(legs)]
     )
     _update_accounts(cur, posted, released)
     return new_ids
+
+
+def _wallet_moves(
+    transfers: Iterable[NewTransfer], new_ids: Collection[UUID], posted: Mapping[AccountName, int]
+) -> list[lot_moves.Move]:
+    """What the new transfers do to wallets, with each wallet's balance before it. `posted`: before all of them."""
+    running = dict(posted)
+    moves = []
+    for transfer in transfers:
+        for leg in transfer.legs if transfer.id in new_ids else ():
+            name = leg.account
+            if name.kind == "wallet" and name.currency == "USD" and name.organization_id is not None:
+                moves.append(
+                    lot_moves.Move(
+                        name.organization_id,
+                        leg.amount_nanos,
+                        running[name],
+                        transfer.kind,
+                        transfer.id,
+                        transfer.expires_at,
+                        transfer.debits,
+                        transfer.lot_id,
+                    )
+                )
+            running[name] += leg.amount_nanos
+    return moves
+
+
+def debit_wallet(
+    cur: Cursor,
+    organization_id: int,
+    amount_nanos: int,
+    to_account: AccountName,
+    kind: str,
+    key: str,
+    *,
+    may_exceed: bool = False,
+    reason: str = "",
+    created_by_id: int | None = None,
+) -> bool:
+    """Take from what is available in the wallet; False where `key` has done so before.
+
+    Raises NotEnough, except with `may_exceed` (chargebacks and refunds that nobody asked us about), and ValueError for
+    an amount that is not above zero.
+    """
+    if amount_nanos <= 0:
+        raise ValueError("a debit must be above zero")
+    wallet = AccountName("wallet", organization_id)
+    account_id = _account_ids(cur, {wallet})[wallet]
+    cur.execute(
+        "SELECT posted_nanos - held_nanos FROM billing_ledgeraccount WHERE id = %s FOR NO KEY UPDATE", [account_id]
+    )
+    available = int(cur.fetchall()[0][0])
+    transfer = NewTransfer(
+        kind, key, move(wallet, to_account, amount_nanos), organization_id, reason, created_by_id=created_by_id
+    )
+    cur.execute("SELECT 1 FROM billing_transfer WHERE id = %s", [transfer.id])
+    if cur.fetchall():
+        return False
+    if available < amount_nanos and not may_exceed:
+        raise NotEnough(available)
+    return bool(post(cur, [transfer]))
+
+
+def raise_epoch(cur: Cursor, organization_id: int) -> int:
+    """Make gateways stop admitting on what they hold of this organization; returns the new epoch.
+
+    The caller announces it after commit.
+    """
+    account_id = ensure_wallet(cur, organization_id)
+    cur.execute("UPDATE billing_ledgeraccount SET epoch = epoch + 1 WHERE id = %s RETURNING epoch", [account_id])
+    return int(cur.fetchall()[0][0])
 
 
 def ensure_wallet(cur: Cursor, organization_id: int) -> int:
@@ -118,11 +218,7 @@ def ensure_wallet(cur: Cursor, organization_id: int) -> int:
 def balance(organization_id: int) -> Balance:
     """The wallet as it stands; zeros for an organization that has none yet."""
     with connection.cursor() as cur:
-        cur.execute(
-            "SELECT posted_nanos, held_nanos FROM billing_ledgeraccount"
-            " WHERE organization_id = %s AND kind = 'wallet' AND currency = 'USD'",
-            [organization_id],
-        )
+        cur.execute(_BALANCE, [organization_id])
         row = cur.fetchone()
     return Balance(*row) if row else Balance()
 
@@ -189,13 +285,16 @@ def _find_accounts(cur: Cursor, names: Collection[AccountName]) -> dict[AccountN
     return {name: found[name] for name in names if name in found}
 
 
-def _lock(cur: Cursor, account_ids: Collection[int]) -> None:
+def _lock(cur: Cursor, account_ids: Collection[int]) -> dict[int, int]:
+    """Posted nanos by account id."""
     # A statement of its own, so that the ones that follow read the rows as they are under the lock.
-    if account_ids:
-        cur.execute(
-            "SELECT id FROM billing_ledgeraccount WHERE id = ANY(%s::bigint[]) ORDER BY id FOR NO KEY UPDATE",
-            [sorted(account_ids)],
-        )
+    if not account_ids:
+        return {}
+    cur.execute(
+        "SELECT id, posted_nanos FROM billing_ledgeraccount WHERE id = ANY(%s::bigint[]) ORDER BY id FOR NO KEY UPDATE",
+        [sorted(account_ids)],
+    )
+    return dict(cur.fetchall())
 
 
 def _insert_entries(cur: Cursor, entries: Sequence[tuple[int, UUID, int, int]]) -> None:
@@ -215,6 +314,13 @@ def _update_accounts(cur: Cursor, posted: Mapping[int, int], released: Mapping[i
     if rows:
         cur.execute(_UPDATE_ACCOUNTS, [json.dumps(rows)])
 
+
+_BALANCE = """
+SELECT a.posted_nanos, a.held_nanos,
+       (SELECT COALESCE(SUM(h.remaining_nanos), 0)::bigint FROM billing_hold h
+         WHERE h.account_id = a.id AND h.state = 'open' AND h.source <> 'plan')
+  FROM billing_ledgeraccount a WHERE a.organization_id = %s AND a.kind = 'wallet' AND a.currency = 'USD'
+"""
 
 _INSERT_TRANSFERS = """
 INSERT INTO billing_transfer (id, kind, idempotency_key, organization_id, reason, created_by_id, created_at)

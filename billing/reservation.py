@@ -1,46 +1,81 @@
-"""Reserving credit before anything is sent upstream. Runs in the gateway: async, no ORM, one statement per hold."""
+"""Reserving credit before anything is sent upstream. Runs in the gateway: async, no ORM, one round trip each.
+
+The work is in database functions (`billing_reserve` and its neighbours), so that each call is one atomic statement.
+Amounts are in nano-USD.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
 from uuid import UUID
 
 from psycopg import InterfaceError, OperationalError
 from psycopg_pool import AsyncConnectionPool
 
-# The lock on the wallet row makes concurrent reservations take turns; whoever waited sees the row as it is then, so no
-# two of them can hold the same cent. The figures of a refusal come from the same locked row.
-_PLACE = """
-WITH wallet AS (
-    SELECT id, posted_nanos - held_nanos AS available, held_nanos
-      FROM billing_ledgeraccount
-     WHERE organization_id = %(organization_id)s AND kind = 'wallet' AND currency = 'USD'
-       FOR NO KEY UPDATE
-), reserved AS (
-    UPDATE billing_ledgeraccount account
-       SET held_nanos = account.held_nanos + LEAST(%(amount)s::bigint, wallet.available)
-      FROM wallet
-     WHERE account.id = wallet.id AND wallet.available > 0 AND wallet.available >= %(least)s::bigint
-    RETURNING account.id, LEAST(%(amount)s::bigint, wallet.available) AS amount
-), hold AS (
-    INSERT INTO billing_hold (id, account_id, organization_id, amount_nanos, remaining_nanos, currency, state,
-                              created_at, expires_at)
-    SELECT %(hold_id)s::uuid, id, %(organization_id)s, amount, amount, 'USD', 'open',
-           clock_timestamp(), clock_timestamp() + make_interval(secs => %(lifetime_s)s)
-      FROM reserved
-    RETURNING amount_nanos
-)
-SELECT wallet.available, wallet.held_nanos, hold.amount_nanos FROM wallet LEFT JOIN hold ON true
+Source = Literal["wallet", "plan", "overflow"]
+Scope = Literal["wallet", "plan", "overflow", "key_budget", "project_budget"]
+
+RESERVE = """
+SELECT amount, epoch, closes_in, scope, window_name, available, held, limit_of, resets_at
+  FROM billing_reserve(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
+GIVE_BACK = "SELECT billing_give_back(%s::uuid[], %s::bigint[], %s::bigint[])"
+RELEASE = "SELECT billing_release(%s, %s)"
+_PATIENCE_S = 5.0
+
+
+@dataclass(slots=True)
+class Wanted:
+    """A hold to place: at least `need_nanos`, or `floor_nanos` where no more is there, up to `wish_nanos` where there is
+    plenty. `opens_windows`: an admitted request asks, so windows that are not open may be opened."""
+
+    hold_id: UUID
+    organization_id: int
+    project_id: int
+    api_key_id: int
+    source: Source
+    need_nanos: int
+    floor_nanos: int
+    wish_nanos: int
+    lifetime_s: float
+    opens_windows: bool
+
+
+@dataclass(slots=True)
+class Reserved:
+    """A hold in force. `closes_in_s`: until the earliest of its windows closes; None where none does."""
+
+    hold_id: UUID
+    amount_nanos: int
+    source: Source
+    epoch: int
+    expires_in_s: float
+    closes_in_s: float | None
+
+
+@dataclass(slots=True)
+class Shortage:
+    """What had too little: a wallet (`window` is empty) or a window with its limit and the time when it resets."""
+
+    scope: Scope
+    window: str  # "" or five_hours, seven_days, period, month, day, week, total
+    available_nanos: int
+    held_nanos: int
+    limit_nanos: int | None
+    resets_at: datetime | None
+    nothing_left: bool
 
 
 class InsufficientCredit(Exception):
-    """The wallet does not cover the amount. Nothing was held."""
+    """Wallet or windows do not cover the amount, or the organization is suspended. Nothing was held."""
 
-    def __init__(self, available_nanos: int, held_nanos: int) -> None:
-        super().__init__(f"available {available_nanos} nanos, held {held_nanos} nanos")
-        self.available_nanos = available_nanos
-        self.held_nanos = held_nanos
+    def __init__(self, shortage: Shortage) -> None:
+        super().__init__(f"{shortage.scope} {shortage.window}: available {shortage.available_nanos} nanos")
+        self.shortage = shortage
 
 
 class CreditUnavailable(Exception):
@@ -48,47 +83,63 @@ class CreditUnavailable(Exception):
 
 
 class Reservations:
-    """Places holds over an open pool of psycopg connections."""
+    """Places and returns holds over an open pool of psycopg connections in autocommit."""
 
     def __init__(self, pool: AsyncConnectionPool[Any]) -> None:
         self._pool = pool
 
-    async def place(
-        self,
-        *,
-        hold_id: UUID,
-        organization_id: int,
-        amount_nanos: int,
-        lifetime_s: float,
-        floor_nanos: int | None = None,
-    ) -> int:
-        """Hold `amount_nanos` of the organization's wallet for `lifetime_s`; returns what is held.
-
-        With `floor_nanos` a wallet that has less holds what there is, but never less than the floor. A wallet must have
-        something left even for an amount of zero. Raises InsufficientCredit, CreditUnavailable.
-        """
-        if amount_nanos < 0 or lifetime_s <= 0:
-            raise ValueError("a hold needs an amount of zero or more and a time to live")
-        least = amount_nanos if floor_nanos is None else min(amount_nanos, floor_nanos)
+    async def reserve(self, wanted: Wanted) -> Reserved:
+        """Raises InsufficientCredit naming what is scarcest, CreditUnavailable, ValueError for senseless amounts."""
+        if min(wanted.need_nanos, wanted.floor_nanos, wanted.wish_nanos) < 0 or wanted.lifetime_s <= 0:
+            raise ValueError("a hold needs amounts of zero or more and a time to live")
         row = await self._ask(
-            {
-                "hold_id": hold_id,
-                "organization_id": organization_id,
-                "amount": amount_nanos,
-                "least": least,
-                "lifetime_s": float(lifetime_s),
-            }
+            RESERVE,
+            (
+                wanted.hold_id,
+                wanted.organization_id,
+                wanted.project_id,
+                wanted.api_key_id,
+                wanted.source,
+                wanted.need_nanos,
+                wanted.floor_nanos,
+                wanted.wish_nanos,
+                float(wanted.lifetime_s),
+                wanted.opens_windows,
+            ),
         )
-        available, held, amount = row or (0, 0, None)
+        amount, epoch, closes_in, scope, window, available, held, limit, resets_at = row
         if amount is None:
-            raise InsufficientCredit(available, held)
-        return int(amount)
+            raise InsufficientCredit(Shortage(scope, window, available, held, limit, resets_at, available <= 0))
+        return Reserved(wanted.hold_id, amount, wanted.source, epoch, wanted.lifetime_s, closes_in)
 
-    async def _ask(self, parameters: dict[str, Any]) -> tuple[int, int, int | None] | None:
+    async def give_back(self, hold_id: UUID, spent_nanos: int, count: int) -> None:
+        """The process admits no more on this hold: `count` events with charges of `spent_nanos` in all are journaled.
+
+        The rest is free at once, what was spent as those events settle. Safe to repeat. Raises CreditUnavailable.
+        """
+        await self.give_back_many([(hold_id, spent_nanos, count)])
+
+    async def give_back_many(self, returns: Sequence[tuple[UUID, int, int]]) -> None:
+        """Like `give_back`, for (hold, spent, count) of each."""
+        if any(spent < 0 or count < 0 for _, spent, count in returns):
+            raise ValueError("what was spent and counted is zero or more")
+        if returns:
+            ids, spent, counts = (list(column) for column in zip(*returns, strict=True))
+            await self._ask(GIVE_BACK, (ids, spent, counts))
+
+    async def release(self, hold_id: UUID, nanos: int) -> int:
+        """Make an open hold smaller by up to `nanos`; returns by how much. Never repeated. Raises CreditUnavailable."""
+        if nanos < 0:
+            raise ValueError("an amount is zero or more")
+        row = await self._ask(RELEASE, (hold_id, nanos))
+        return int(row[0])
+
+    async def _ask(self, query: str, parameters: Sequence[Any]) -> tuple[Any, ...]:
         try:
-            async with self._pool.connection() as connection:
-                cursor = await connection.execute(_PLACE, parameters)
-                row: tuple[int, int, int | None] | None = await cursor.fetchone()
-                return row
-        except (OperationalError, InterfaceError) as error:  # a pool that timed out or is closed counts as well
+            async with asyncio.timeout(_PATIENCE_S), self._pool.connection() as connection:
+                cursor = await connection.execute(query, parameters)
+                row: tuple[Any, ...] | None = await cursor.fetchone()
+        except (OperationalError, InterfaceError, TimeoutError) as error:  # a pool that timed out or is closed as well
             raise CreditUnavailable from error
+        assert row is not None
+        return row

@@ -13,7 +13,7 @@ PAGE = 50
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One entry of the wallet. `model` and `request_id` are there for a usage charge."""
+    """One entry of the wallet. `model` and `request_id` would name one request; usage is posted in batches."""
 
     entry_id: int
     kind: str
@@ -35,11 +35,10 @@ class Page:
 
 
 _COLUMNS = """
-SELECT e.id, t.kind, t.reason, e.amount_nanos, e.balance_after_nanos, e.created_at, u.model, u.request_id
+SELECT e.id, t.kind, t.reason, e.amount_nanos, e.balance_after_nanos, e.created_at, NULL, NULL
   FROM billing_ledgeraccount a
   JOIN billing_entry e ON e.account_id = a.id
   JOIN billing_transfer t ON t.id = e.transfer_id
-  LEFT JOIN billing_usagerecord u ON u.transfer_id = t.id
  WHERE a.organization_id = %s AND a.kind = 'wallet' AND a.currency = 'USD'
 """
 _OLDER = _COLUMNS + "AND (%s::bigint IS NULL OR e.id < %s::bigint) ORDER BY e.id DESC LIMIT %s"

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import F, Q, QuerySet
 
 from billing.models.usage import UsageRecord
 from billing.pricing.price import Charge, ChargeLine
@@ -52,9 +53,14 @@ class Receipt:
 
 def receipt_of(request_id: UUID) -> Receipt | None:
     """The charge of a request with every multiplication. None when nothing was recorded for it."""
-    records = UsageRecord.objects.filter(request_id=request_id).order_by("part")
+    records = _of_request(request_id).order_by("part")
     parts = tuple(_part(record) for record in records)
     return Receipt(request_id, sum(part.charge_nanos for part in parts), parts) if parts else None
+
+
+def _of_request(request_id: UUID) -> QuerySet[UsageRecord]:
+    """Its parts: the first has its id, further ones are in an index of their own."""
+    return UsageRecord.objects.filter(Q(id=request_id) | Q(~Q(id=F("request_id")), request_id=request_id))
 
 
 def _part(record: UsageRecord) -> ReceiptPart:
@@ -93,9 +99,7 @@ def receipt_document_of(
 
     None when nothing was recorded for the request in these projects of the organization.
     """
-    records = UsageRecord.objects.filter(
-        request_id=request_id, organization_id=organization_id, project_id__in=project_ids
-    )
+    records = _of_request(request_id).filter(organization_id=organization_id, project_id__in=project_ids)
     found = list(records.values(*RECORD_COLUMNS))
     return receipt_document(request_id, found, attempts, issuer=settings.PUBLIC_URL) if found else None
 

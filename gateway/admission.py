@@ -5,8 +5,9 @@ from __future__ import annotations
 from urllib.parse import parse_qs
 
 from accounts.caller import Caller, CallerDirectory, CallersUnavailable, KeyRefused
+from accounts.ip_limits import Networks, allows, client_ip
 from gateway.errors import NotAllowed, NotAuthenticated, NotAvailable, TooManyRequests
-from gateway.limits import RateDecision
+from gateway.limits import RateDecision, refusal_text
 from gateway.request import ClientRequest
 
 _REFUSALS = {
@@ -59,11 +60,23 @@ async def authenticate(request: ClientRequest, callers: CallerDirectory, dialect
         ) from None
 
 
+def check_address(caller: Caller, request: ClientRequest, trusted: Networks) -> None:
+    """Raises NotAllowed where the key may not be used from the client's address."""
+    if caller.allowed_ips:
+        address = client_ip(request.peer, request.headers, trusted)
+        if not allows(caller.allowed_ips, address):
+            raise NotAllowed(
+                f"This API key may not be used from {address or 'this address'}. Its allowed addresses are on the key's"
+                " page in the dashboard.",
+                code="address_not_allowed",
+            )
+
+
 def check_rate(decision: RateDecision) -> None:
-    """Raises TooManyRequests where the key has used up its rate."""
+    """Raises TooManyRequests where the key, its project or organization has used up a limit."""
     if not decision.allowed:
         raise TooManyRequests(
-            f"This API key may send {decision.limit} requests a minute. Try again in {decision.retry_after_s} s.",
+            refusal_text(decision),
             retry_after_s=decision.retry_after_s,
-            details={"scope": "api_key", "limit": decision.limit},
+            details={"scope": decision.scope, "what": decision.what, "limit": decision.limit},
         )

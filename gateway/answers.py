@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from billing.pricing.money import NANOS_PER_USD
 from gateway.attempts import Opened
 from gateway.exchange import Exchange
 from gateway.protocol.conversation import ToolCall
+from gateway.protocol.cost import with_cost
 from gateway.protocol.dialects import CLIENT_CODECS
 from gateway.protocol.embeddings import codec as embeddings
 from gateway.protocol.embeddings.request import DIALECT as EMBEDDINGS
@@ -12,68 +14,90 @@ from gateway.protocol.estimate import text_tokens
 from gateway.protocol.problem import Problem
 from gateway.protocol.reply import Reply
 from gateway.relay import reply_context
-from gateway.request import ClientRequest, Header, header_list
+from gateway.request import Header, header_list
+
+JSON = b"application/json"
+EVENTS = b"text/event-stream"
 
 # Waiting does not cure these, so a client must not send them again by itself.
 _FINAL = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422, 426})
 
 
-def text_headers(request: ClientRequest) -> dict[str, str]:
-    """The caller's headers as text, lower-case names."""
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.items()}
-
-
-def headers(exchange: Exchange, content_type: str, opened: Opened | None = None) -> list[Header]:
+def headers(exchange: Exchange, content_type: bytes, opened: Opened | None = None) -> list[Header]:
     """The headers of a good answer. Before the first content event the provider is not known yet."""
-    values = {"content-type": content_type, "cache-control": "no-cache", **_ids(exchange)}
-    if content_type == "text/event-stream":
-        values["x-accel-buffering"] = "no"  # reverse proxies would hold events back
+    request_id = exchange.request_id.encode()
+    # The OpenAI SDK reads the first id, Anthropic's the second.
+    values: list[Header] = [
+        (b"content-type", content_type),
+        (b"cache-control", b"no-cache"),
+        (b"x-request-id", request_id),
+        (b"request-id", request_id),
+    ]
+    if content_type is EVENTS:
+        values.append((b"x-accel-buffering", b"no"))  # reverse proxies would hold events back
     if exchange.rate is not None:
-        values.update(exchange.rate.headers())
-    if opened is not None or exchange.deployment is not None:
-        deployment = opened.deployment if opened is not None else exchange.deployment
-        assert deployment is not None
-        values["x-router-provider"] = deployment.provider
-        values["x-router-model"] = deployment.model
-        values["x-router-attempts"] = str(opened.number if opened is not None else len(exchange.attempts))
-        values["x-router-overhead-ms"] = f"{exchange.overhead_s() * 1000:.2f}"
+        values += exchange.rate.headers(anthropic=exchange.endpoint == "anthropic_messages")
+    deployment = opened.deployment if opened is not None else exchange.deployment
+    if deployment is not None:
+        number = opened.number if opened is not None else len(exchange.attempts)
+        values += (
+            (b"x-router-provider", deployment.provider.encode()),
+            (b"x-router-model", deployment.model.encode()),
+            (b"x-router-attempts", b"%d" % number),
+            (b"x-router-overhead-ms", b"%.2f" % (exchange.overhead_s() * 1000)),
+        )
     if exchange.finished:
-        values["x-router-cost"] = f"{exchange.charge_nanos / 1e9:.9f}"
+        values.append((b"x-router-cost", usd(exchange.charge_nanos)))
     if exchange.dropped:
-        values["x-router-dropped"] = ",".join(exchange.dropped)[:1000]
+        values += header_list({"x-router-dropped": ",".join(exchange.dropped)[:1000]})
     if exchange.output_cap is not None:
-        values["x-router-output-cap"] = str(exchange.output_cap)
-    return header_list(values)
+        values.append((b"x-router-output-cap", b"%d" % exchange.output_cap))
+    return values
+
+
+def usd(nanos: int) -> bytes:
+    """Dollars with nine places, written from whole nanos."""
+    return b"%d.%09d" % divmod(nanos, NANOS_PER_USD)
 
 
 def problem_headers(exchange: Exchange, problem: Problem) -> list[Header]:
-    values = {"content-type": "application/json", **_ids(exchange)}
+    values = {
+        "content-type": "application/json",
+        "x-request-id": exchange.request_id,
+        "request-id": exchange.request_id,
+    }
     final = problem.status in _FINAL and problem.retry_after_s is None  # what is not there yet may come
-    values["x-should-retry"] = "false" if final else "true"
-    if exchange.rate is not None:
-        values.update(exchange.rate.headers())
-    if problem.status in (429, 503) or problem.retry_after_s is not None:
+    if exchange.rate is None or not exchange.rate.never:
+        values["x-should-retry"] = "false" if final else "true"
+    told = exchange.rate is not None and exchange.rate.retry_after_s is not None  # the limits say it themselves
+    if not told and (problem.status in (429, 503) or problem.retry_after_s is not None):
         values["retry-after"] = str(problem.retry_after_s or 1)
     if exchange.attempts:
         values["x-router-attempts"] = str(len(exchange.attempts))
     if problem.status == 401:
         values["www-authenticate"] = "Bearer"
-    return header_list(values)
-
-
-def _ids(exchange: Exchange) -> dict[str, str]:
-    # The OpenAI SDK reads the first name, Anthropic's the second.
-    return {"x-request-id": exchange.request_id, "request-id": exchange.request_id}
+    rate = (
+        exchange.rate.headers(anthropic=exchange.endpoint == "anthropic_messages") if exchange.rate is not None else []
+    )
+    return [*header_list(values), *rate]
 
 
 def take_reply(exchange: Exchange, opened: Opened) -> None:
     """Note what a whole answer says of itself."""
+    delivery = exchange.delivery
+    delivery.complete = True
+    seen = opened.seen
+    if seen is not None:
+        delivery.usage = seen.usage
+        delivery.service_tier = seen.service_tier
+        delivery.finish_reason = seen.finish_reason
+        delivery.content = seen.content
+        delivery.text_tokens = seen.text_tokens
+        return
     reply = opened.reply
     assert reply is not None
-    delivery = exchange.delivery
     delivery.usage = reply.usage
     delivery.service_tier = reply.service_tier or ""
-    delivery.complete = True
     delivery.finish_reason = next((choice.finish.value for choice in reply.choices if choice.finish), "")
     delivery.content = any(choice.parts for choice in reply.choices)
     if reply.usage is None:
@@ -90,11 +114,13 @@ def _reply_tokens(reply: Reply) -> float:
 
 
 def reply_body(exchange: Exchange, opened: Opened) -> bytes:
-    """The provider's own bytes for a client of its dialect, else the translated reply."""
-    assert exchange.conversation is not None
-    if opened.dialect == EMBEDDINGS:
+    """The provider's own bytes for a client of its dialect, else the translated reply; both with the cost in the usage.
+
+    Call once the charge is known.
+    """
+    if opened.dialect == EMBEDDINGS and exchange.conversation is not None:
         return embeddings.answer(opened.raw, exchange.conversation, opened.deployment.model)
     if opened.same_dialect:
-        return opened.raw
+        return with_cost(exchange.endpoint, opened.raw, usd(exchange.charge_nanos))
     assert opened.reply is not None
     return CLIENT_CODECS[exchange.endpoint].encode_reply(opened.reply, reply_context(exchange))

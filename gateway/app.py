@@ -13,19 +13,28 @@ from django.conf import settings
 from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import Redis
 
+from accounts import ip_limits
 from accounts.caller import CallerDirectory
 from billing.reservation import Reservations
 from gateway import answers, routes
+from gateway.choose import Choices
 from gateway.config import GatewayConfig
+from gateway.credit_signals import CreditSignals
 from gateway.errors import GatewayError, NotFound, ServerTrouble
 from gateway.exchange import Exchange
+from gateway.funding import Funding
+from gateway.idempotency import Idempotency
 from gateway.journal import Journal
-from gateway.limits import RateLimiter
+from gateway.limits import Limiter
 from gateway.protocol.dialects import CLIENT_CODECS
 from gateway.protocol.problem import Problem, ProtocolError
+from gateway.redis_link import RedisLink
 from gateway.request import ClientLeft, ClientRequest, Receive, Scope, Send
-from gateway.serve import Services, serve
-from gateway.upstream.client import HttpxClient
+from gateway.retries import Retries
+from gateway.serve import serve
+from gateway.services import Services
+from gateway.slices import Slices
+from gateway.upstream.transport import make_client
 from gateway.views.account import show_credits, show_key
 from gateway.views.count_tokens import count_tokens
 from gateway.views.generation import generation
@@ -44,10 +53,14 @@ def read_config() -> GatewayConfig:
         max_body_bytes=settings.MAX_BODY_BYTES,
         max_request_s=settings.MAX_REQUEST_S,
         default_requests_per_minute=settings.DEFAULT_REQUESTS_PER_MINUTE,
+        trusted_proxies=ip_limits.networks(settings.TRUSTED_PROXIES),
         processes=settings.GATEWAY_PROCESSES,
         first_byte_timeout_s=settings.FIRST_BYTE_TIMEOUT_S,
         stall_timeout_s=settings.STALL_TIMEOUT_S,
         keep_alive_s=settings.KEEP_ALIVE_S,
+        hold_margin_s=settings.HOLD_MARGIN_S,
+        slice_lease_s=settings.SLICE_LEASE_S,
+        journal_stalled_s=settings.JOURNAL_STALLED_S,
     )
 
 
@@ -85,8 +98,8 @@ class Gateway:
         self._closing.push_async_callback(pool.close)
         redis = Redis.from_url(settings.REDIS_URL, socket_timeout=1.0, socket_connect_timeout=1.0)
         self._closing.push_async_callback(redis.aclose)
-        events = Redis.from_url(settings.JOURNAL_URL, socket_timeout=2.0, socket_connect_timeout=1.0)
-        self._closing.push_async_callback(events.aclose)
+        link = await self._connect(settings.REDIS_URL)
+        events = link if settings.JOURNAL_URL == settings.REDIS_URL else await self._connect(settings.JOURNAL_URL)
         callers = CallerDirectory(
             pool,
             redis,
@@ -96,23 +109,42 @@ class Gateway:
         catalogue = CatalogueSnapshots(
             pool, redis, credential_keys=settings.CREDENTIAL_KEYS, markup=Decimal(settings.MARKUP)
         )
-        journal = Journal(events, conninfo=conninfo, bound=config.journal_bound)
-        upstream = HttpxClient()
+        journal = Journal(events, pool, conninfo=conninfo, shards=settings.JOURNAL_SHARDS, bound=config.journal_bound)
+        upstream = make_client(settings.UPSTREAM_TRANSPORT)
         self._closing.push_async_callback(upstream.close)
-        for part in (callers, catalogue, journal):
+        limiter = Limiter(link, processes=config.processes)
+        slices = Slices(
+            Reservations(pool), longest_s=config.max_request_s + config.hold_margin_s, lease_s=config.slice_lease_s
+        )
+        signals = CreditSignals(redis)
+        funding = Funding(slices, config, signals.recall)
+        signals.on_funds(funding.forget_shortage, slices.forget)
+        signals.on_recall(slices.recall)
+        retries = Retries(redis, link)
+        for part in (callers, catalogue, journal, limiter, slices, signals, retries):
             await part.start()
             self._closing.push_async_callback(part.stop)
         log.info("gateway_started", pid=os.getpid(), models=len(catalogue.current.models))
         return Services(
             config=config,
             callers=callers,
-            limiter=RateLimiter(redis, processes=config.processes),
+            limiter=limiter,
             catalogue=catalogue,
-            reservations=Reservations(pool),
+            choices=Choices(catalogue),
+            slices=slices,
+            funding=funding,
             journal=journal,
             upstream=upstream,
             lookups=Lookups(pool),
+            idempotency=Idempotency(pool, pepper=settings.API_KEY_PEPPER.encode(), longest_s=config.max_request_s),
+            retries=retries,
         )
+
+    async def _connect(self, url: str) -> RedisLink:
+        link = RedisLink(url)
+        await link.start()
+        self._closing.push_async_callback(link.stop)
+        return link
 
     async def stop(self) -> None:
         self._services = None

@@ -6,7 +6,9 @@
     ├── NoCredit              402   money is the reason, and only money
     ├── NotAllowed            403   the organization is suspended
     ├── NotFound              404   no such path or model
+    ├── Conflict              409   the same request is running or was made
     ├── TooLarge              413   the body is over the limit
+    ├── Unprocessable         422   an Idempotency-Key was used for something else
     ├── TooManyRequests       429   the key's rate, or every provider's
     ├── ServerTrouble         500   our own fault
     ├── UpstreamTrouble       502   providers failed
@@ -80,6 +82,18 @@ class NotFound(GatewayError):
     status = 404
     kind = "not_found"
     default_code = "model_not_found"
+
+
+class Conflict(GatewayError):
+    status = 409
+    kind = "invalid_request"
+    default_code = "conflict"
+
+
+class Unprocessable(GatewayError):
+    status = 422
+    kind = "invalid_request"
+    default_code = "unprocessable"
 
 
 class TooLarge(GatewayError):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from uuid import UUID
 
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from accounts.caller import Caller
 from billing.pricing.usage import TokenUsage
 from gateway.limits import RateDecision
+from gateway.price_book import PriceBook
 from gateway.protocol.conversation import Conversation
+from gateway.protocol.glance import Asked
 from gateway.protocol.reply import UsageReport
+from gateway.slices import Share
 from observability.records import AttemptRecord
 from routing.catalogue import Catalogue, DeploymentInfo
 from routing.planner import RoutePlan
@@ -37,40 +39,69 @@ class Exchange:
     """Filled in step by step by `gateway.serve`; read at the end by `gateway.settlement`."""
 
     endpoint: str
-    id: UUID = field(default_factory=uuid7)
+    id: str = field(default_factory=lambda: str(uuid7()))
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: float = field(default_factory=time.perf_counter)
     upstream_s: float = 0.0  # time spent waiting for providers
     caller: Caller | None = None
     rate: RateDecision | None = None
-    catalogue: Catalogue | None = None
-    conversation: Conversation | None = None
+    prices: PriceBook | None = None
+    asked: Asked | None = None  # a glance at the request; None where it had to be decoded
+    conversation: Conversation | None = None  # decoded only where somebody needs it
+    model_asked: str = ""
+    stream: bool = False
+    max_output_tokens: int | None = None  # the caller's own limit
+    choices: int = 1
     plan: RoutePlan | None = None
     prompt_tokens: int = 0  # upper estimate
-    held_nanos: int | None = None
+    share: Share | None = None  # the credit that is set aside
     output_cap: int | None = None  # set where scarce credit lowered the output limit
     attempts: list[AttemptRecord] = field(default_factory=list)
     deployment: DeploymentInfo | None = None
     delivery: Delivery = field(default_factory=Delivery)
     first_token_s: float | None = None
     dropped: tuple[str, ...] = ()
+    claim: bytes | None = None  # on an Idempotency-Key
     strict: bool = False  # a translation that loses something is refused
     status: int = 0
     error_code: str = ""
     client_left: bool = False
+    superseded: bool = False  # the client sent it again while it was running
+    waived: bool = False  # and may be believed
     charge_nanos: int = 0
+    usage_extra: dict[str, object] = field(default_factory=dict)  # what an encoder adds to the usage it writes
     finished: bool = False
 
     @property
     def request_id(self) -> str:
         """The id that the caller sees, on every answer."""
-        return f"gen-{self.id.hex}"
+        return "gen-" + self.id.replace("-", "")
+
+    @property
+    def catalogue(self) -> Catalogue | None:
+        return self.prices.catalogue if self.prices is not None else None
 
     def elapsed_s(self) -> float:
         return time.perf_counter() - self.started
 
     def overhead_s(self) -> float:
         return max(0.0, self.elapsed_s() - self.upstream_s)
+
+    def take(self, conversation: Conversation) -> None:
+        """The request, decoded."""
+        self.conversation = conversation
+        self.model_asked = conversation.model
+        self.stream = conversation.stream
+        self.max_output_tokens = conversation.sampling.max_output_tokens
+        self.choices = max(1, conversation.sampling.n or 1)
+
+    def glanced(self, asked: Asked) -> None:
+        """The request, as far as a glance tells."""
+        self.asked = asked
+        self.model_asked = asked.model
+        self.stream = asked.stream
+        self.max_output_tokens = asked.max_output_tokens
+        self.choices = asked.choices
 
 
 NOTHING = TokenUsage(request=0)

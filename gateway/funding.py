@@ -1,118 +1,175 @@
-"""Reserve what the answer can cost, before anything is sent upstream."""
+"""Reserve what the answer can cost, before anything is sent upstream: out of the plan or the wallet."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
-from billing.pricing.estimate import most_nanos
-from billing.reservation import CreditUnavailable, InsufficientCredit, Reservations
+from accounts.caller import Caller
+from accounts.model_limits import allows
+from billing.pricing.compiled import CostBound
+from billing.pricing.rates import InvalidRateCard, NoRateCard
+from billing.reservation import CreditUnavailable, InsufficientCredit, Shortage, Source
 from gateway.config import GatewayConfig
-from gateway.errors import NoCredit, NotAvailable
+from gateway.credit_words import no_credit, not_covered
+from gateway.errors import NotAvailable
 from gateway.exchange import Exchange
-from routing.catalogue import DeploymentInfo
+from gateway.slices import Payer, Share, Slices
 
 _POLL_S = 0.2
+_REMEMBER_S = 1.0
+_MOST_REMEMBERED = 10_000
 
 
-async def hold(exchange: Exchange, reservations: Reservations, config: GatewayConfig) -> None:
-    """Set credit aside for the dearest deployment of the plan. Raises NoCredit or NotAvailable.
+@dataclass(frozen=True, slots=True)
+class _Need:
+    """What this request has to set aside in nano-USD, and the least that is worth serving."""
 
-    Where credit does not cover the worst case, what is there is held and the output limit lowered to what it
-    buys: never below an eighth of the client's own limit, or 1,024 tokens. While running requests hold the
-    credit, waits a little.
-    """
-    assert exchange.caller is not None
-    wanted = _output_tokens(exchange, config)
-    amount = _cost(exchange, config, wanted)
-    floor = _cost(exchange, config, _floor_tokens(exchange, config, wanted))
-    give_up = time.monotonic() + config.credit_wait_s
-    while True:
-        try:
-            held = await reservations.place(
-                hold_id=exchange.id,
-                organization_id=exchange.caller.organization_id,
-                amount_nanos=amount,
-                floor_nanos=floor,
-                lifetime_s=config.max_request_s + config.hold_margin_s,
-            )
-        except InsufficientCredit as short:
-            if (
-                short.held_nanos > 0
-                and short.available_nanos + short.held_nanos >= floor
-                and time.monotonic() < give_up
-            ):
-                await asyncio.sleep(_POLL_S)
+    bound: CostBound
+    wanted_tokens: int
+    amount: int
+    floor: int
+
+
+class Funding:
+    """Decides who pays and takes the credit. One per process."""
+
+    def __init__(self, slices: Slices, config: GatewayConfig, recall: Callable[[int], Awaitable[None]]) -> None:
+        self._slices = slices
+        self._config = config
+        self._recall = recall
+        self._called_back: dict[int, float] = {}
+        self._short: dict[Payer, tuple[float, int, Shortage]] = {}
+
+    async def hold(self, exchange: Exchange) -> None:
+        """Set credit aside for the dearest deployment of the plan. Raises NoCredit or NotAvailable.
+
+        Where credit does not cover the worst case, what is there is held and the output limit lowered to what it
+        buys: never below an eighth of the client's own limit, or 1,024 tokens.
+        """
+        caller, plan = exchange.caller, exchange.plan
+        assert caller is not None and plan is not None
+        sources = sources_of(caller, plan.model.slug)
+        if not sources:
+            raise not_covered(self._config.public_url, plan.model.slug)
+        for source in sources:
+            payer = _payer(caller, source)
+            need = self._need(exchange, caller, source)
+            share = self._slices.take(payer, need.amount, caller.epoch)
+            if share is not None:
+                exchange.share = share
+                return
+        await self._ask(exchange, caller, sources)
+
+    def forget_shortage(self, organization_id: int) -> None:
+        """Credit came in."""
+        for payer in [payer for payer in self._short if payer.organization_id == organization_id]:
+            del self._short[payer]
+
+    async def _ask(self, exchange: Exchange, caller: Caller, sources: Sequence[Source]) -> None:
+        shortages: list[Shortage] = []
+        needed = 0
+        for source in sources:
+            need = self._need(exchange, caller, source)
+            try:
+                share = await self._reserve(caller, _payer(caller, source), need, last=source == sources[-1])
+            except InsufficientCredit as short:
+                shortages.append(short.shortage)
+                needed = need.floor
                 continue
-            raise _no_credit(config, short.available_nanos, short.held_nanos, floor) from None
-        except CreditUnavailable:
-            raise NotAvailable(
-                "Credit can't be reserved right now. You were not charged.",
-                code="temporarily_unavailable",
-                retry_after_s=2,
-            ) from None
-        exchange.held_nanos = held
-        if held < amount:
-            exchange.output_cap = _affordable(exchange, config, held, wanted)
-        return
+            except CreditUnavailable:
+                raise NotAvailable(
+                    "Credit can't be reserved right now. You were not charged.",
+                    code="temporarily_unavailable",
+                    retry_after_s=2,
+                ) from None
+            exchange.share = share
+            if share.nanos < need.amount:
+                affordable = need.bound.affordable(exchange.prompt_tokens, share.nanos, need.wanted_tokens)
+                exchange.output_cap = max(1, affordable // exchange.choices)
+            return
+        raise no_credit(self._config.public_url, shortages, needed, caller)
+
+    async def _reserve(self, caller: Caller, payer: Payer, need: _Need, *, last: bool) -> Share:
+        """Ask; then call idle credit back from other processes; then wait a little for running requests."""
+        remembered = self._short.get(payer)
+        if remembered is not None and time.monotonic() < remembered[0] and need.floor >= remembered[1]:
+            raise InsufficientCredit(remembered[2])
+        give_up = time.monotonic() + self._config.credit_wait_s
+        floor = need.amount  # less only once nothing more can come back
+        while True:
+            try:
+                return await self._slices.reserve(
+                    payer, need.amount, floor, caller.epoch, project_id=caller.project_id, api_key_id=caller.api_key_id
+                )
+            except InsufficientCredit as short:
+                shortage = short.shortage
+            may_come = shortage.held_nanos > 0 and shortage.available_nanos + shortage.held_nanos >= need.floor
+            if may_come and last and time.monotonic() < give_up:
+                await self._call_back(payer.organization_id)
+                await asyncio.sleep(_POLL_S)
+            elif shortage.available_nanos >= need.floor and floor > need.floor:
+                floor = need.floor
+            else:
+                self._remember(payer, need.floor, shortage)
+                raise InsufficientCredit(shortage)
+
+    async def _call_back(self, organization_id: int) -> None:
+        """Idle slices of all processes, ours too; asked for once for all that wait."""
+        now = time.monotonic()
+        if now - self._called_back.get(organization_id, 0.0) >= _POLL_S / 2:
+            if len(self._called_back) > _MOST_REMEMBERED:
+                self._called_back.clear()
+            self._called_back[organization_id] = now
+            await self._recall(organization_id)
+
+    def _remember(self, payer: Payer, floor: int, shortage: Shortage) -> None:
+        if len(self._short) > _MOST_REMEMBERED:
+            self._short.clear()
+        self._short[payer] = (time.monotonic() + _REMEMBER_S, floor, shortage)
+
+    def _need(self, exchange: Exchange, caller: Caller, source: Source) -> _Need:
+        assert exchange.prices is not None and exchange.plan is not None
+        payer = 0 if source == "plan" else caller.organization_id  # plans pay list prices
+        try:
+            bound = exchange.prices.bound(exchange.plan, exchange.at, payer)
+            wanted, floor = self._tokens(exchange)
+            amount = bound.nanos(exchange.prompt_tokens, wanted)
+            return _Need(bound, wanted, amount, min(amount, bound.nanos(exchange.prompt_tokens, floor)))
+        except (NoRateCard, InvalidRateCard, LookupError):
+            raise NotAvailable("This model has no price right now.", retry_after_s=30) from None
+
+    def _tokens(self, exchange: Exchange) -> tuple[int, int]:
+        """Output tokens to hold for, and the least worth serving, over all choices."""
+        assert exchange.plan is not None
+        config = self._config
+        most = exchange.plan.model.max_output_tokens or config.assumed_output_tokens
+        asked = exchange.max_output_tokens
+        if asked is None:
+            wanted = exchange.choices * min(most, config.assumed_output_tokens)
+            return wanted, min(wanted, config.floor_output_tokens)
+        wanted = exchange.choices * min(asked, most)
+        # Limits are set generously and answers are mostly far shorter.
+        return wanted, min(max(1, wanted // 8), config.floor_output_tokens)
 
 
-def _no_credit(config: GatewayConfig, available: int, held: int, needed: int) -> NoCredit:
-    top_up = f"{config.public_url}/wallet"
-    return NoCredit(
-        f"Not enough credit: this request needs ${needed / 1e9:.6f} and ${max(available, 0) / 1e9:.6f} is available"
-        f" (${held / 1e9:.6f} is held by running requests). Nothing was charged. Add credit at {top_up}",
-        details={"scope": "wallet", "top_up_url": top_up},
-    )
+def sources_of(caller: Caller, model: str) -> tuple[Source, ...]:
+    """Who may pay for this model, in the order to try. Empty: the key is for the plan only, which does not cover it."""
+    if caller.funding == "wallet_only" or (caller.plan_models is None and caller.funding != "plan_only"):
+        return ("wallet",)
+    covered = caller.plan_models is not None and bool(caller.plan_models) and allows(caller.plan_models, model)
+    if caller.funding == "plan_only":
+        return ("plan",) if covered else ()
+    if not covered:
+        return ("wallet",)
+    return ("plan", "overflow") if caller.plan_overflow else ("plan",)
 
 
-def _deployments(exchange: Exchange) -> list[DeploymentInfo]:
-    assert exchange.plan is not None
-    return [step.deployment for step in exchange.plan.steps]
-
-
-def _output_tokens(exchange: Exchange, config: GatewayConfig) -> int:
-    assert exchange.conversation is not None and exchange.plan is not None
-    most = exchange.plan.model.max_output_tokens or config.assumed_output_tokens
-    wanted = exchange.conversation.sampling.max_output_tokens
-    choices = max(1, exchange.conversation.sampling.n or 1)
-    if wanted is None:
-        return choices * min(most, config.assumed_output_tokens)
-    return choices * min(wanted, most)
-
-
-def _floor_tokens(exchange: Exchange, config: GatewayConfig, wanted: int) -> int:
-    """The least output worth serving. Limits are set generously and answers are mostly far shorter."""
-    assert exchange.conversation is not None
-    if exchange.conversation.sampling.max_output_tokens is None:
-        return min(wanted, config.floor_output_tokens)
-    return min(max(1, wanted // 8), config.floor_output_tokens)
-
-
-def _cost(exchange: Exchange, config: GatewayConfig, output_tokens: int) -> int:
-    """The most that the dearest deployment of the plan can charge for this many output tokens, in nano-USD."""
-    assert exchange.catalogue is not None and exchange.caller is not None
-    return max(
-        most_nanos(
-            deployment.price_cards,
-            at=exchange.at,
-            prompt_tokens=exchange.prompt_tokens,
-            max_output_tokens=output_tokens,
-            units_per_usd=exchange.catalogue.units_per_usd(deployment.currency, exchange.at),
-            markup=exchange.catalogue.markup(deployment, exchange.at, exchange.caller.organization_id),
-        )
-        for deployment in _deployments(exchange)
-    )
-
-
-def _affordable(exchange: Exchange, config: GatewayConfig, held: int, wanted: int) -> int:
-    """The largest output limit that `held` pays for, by bisection over the price itself."""
-    low, high = 1, wanted
-    while low < high:
-        middle = (low + high + 1) // 2
-        if _cost(exchange, config, middle) <= held:
-            low = middle
-        else:
-            high = middle - 1
-    assert exchange.conversation is not None
-    return max(1, low // max(1, exchange.conversation.sampling.n or 1))
+def _payer(caller: Caller, source: Source) -> Payer:
+    if caller.budget_scope == "key":
+        return Payer(caller.organization_id, source, caller.project_id, caller.api_key_id)
+    if caller.budget_scope == "project":
+        return Payer(caller.organization_id, source, caller.project_id)
+    return Payer(caller.organization_id, source)

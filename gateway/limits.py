@@ -1,98 +1,196 @@
-"""Requests per minute, per key: a sliding window of two counters in one Lua call, with a local fallback."""
+"""Requests a minute, tokens a minute and requests at the same time: of a key, its project and its organization.
+
+One Lua call asks all of them at once, and a request that one of them refuses counts in none. While Redis is away each
+process allows its own share.
+"""
 
 from __future__ import annotations
 
-import math
+import asyncio
+import contextlib
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from accounts.caller import Caller
+from gateway.limit_decision import UNLIMITED, RateDecision, Scope, refusal_text
+from gateway.limit_scripts import ADMIT, ALL, DONE, KEEP, LEASE_S
+from gateway.local_limits import LocalLimits
+from gateway.redis_link import Argument, RedisAway, RedisLink, RedisRefused
 
-# The weight of the last minute falls as this one passes, so a burst across the boundary is still counted.
-_SCRIPT = """
-local limit = tonumber(ARGV[1])
-local now = redis.call('TIME')
-local t = tonumber(now[1]) + tonumber(now[2]) / 1000000
-local minute = math.floor(t / 60)
-local passed = t / 60 - minute
-local current = tonumber(redis.call('HGET', KEYS[1], minute) or '0')
-local previous = tonumber(redis.call('HGET', KEYS[1], minute - 1) or '0')
-local used = previous * (1 - passed) + current
-if used + 1 > limit then
-  local wait
-  if current + 1 <= limit and previous > 0 then
-    wait = 60 * ((1 - (limit - 1 - current) / previous) - passed)
-  else
-    wait = 60 * (1 - passed) + 60 * math.max(0, 1 - (limit - 1) / math.max(current, 1))
-  end
-  return {0, 0, math.ceil(math.max(wait, 0.001) * 1000)}
-end
-redis.call('HINCRBY', KEYS[1], minute, 1)
-if current == 0 then
-  redis.call('HDEL', KEYS[1], minute - 2, minute - 3)
-end
-redis.call('EXPIRE', KEYS[1], 180)
-return {1, math.floor(limit - used - 1), math.ceil(60000 * (1 - passed))}
-"""
+__all__ = ["Limiter", "RateDecision", "refusal_text"]
+
+KEEP_EVERY_S = LEASE_S / 3
+CONCURRENCY_RETRY_S = 1.0  # nobody knows when a running request ends
 
 
-@dataclass(frozen=True, slots=True)
-class RateDecision:
-    """`reset_s` is when the window is free again; `retry_after_s` is set on a refusal, whole seconds, at least 1."""
+class Limited(NamedTuple):
+    """One of a caller's scopes that has a limit. `name` is its key in Redis without the prefix; none: no such limit."""
 
-    allowed: bool
-    limit: int
-    remaining: int
-    reset_s: float
-    retry_after_s: int | None
-
-    def headers(self) -> dict[str, str]:
-        return {
-            "x-ratelimit-limit-requests": str(self.limit),
-            "x-ratelimit-remaining-requests": str(self.remaining),
-            "x-ratelimit-reset-requests": f"{self.reset_s:.3g}s",
-        }
+    scope: Scope
+    name: str
+    requests: int | None
+    tokens: int | None
+    concurrent: int | None
 
 
-class RateLimiter:
-    """Counts in Redis; while that is away each process counts its own share."""
+class _Running(NamedTuple):
+    """What an admitted request must give back. `minute` is None where it was counted by this process alone."""
 
-    def __init__(self, redis: Redis, *, processes: int = 1) -> None:
-        self._redis = redis
-        self._script = redis.register_script(_SCRIPT)
-        self._processes = max(1, processes)
-        self._away_until = 0.0
-        self._local: dict[int, tuple[int, int, int]] = {}  # key id -> minute, current, previous
-
-    async def take(self, organization_id: int, api_key_id: int, limit: int) -> RateDecision:
-        """Count one request of this key if the limit allows it."""
-        if time.monotonic() >= self._away_until:
-            try:
-                # Braces keep the keys of one organization in one cluster slot.
-                allowed, remaining, wait_ms = await self._script(
-                    keys=[f"r1:rpm:{{{organization_id}}}:{api_key_id}"], args=[limit]
-                )
-            except (RedisError, OSError, TimeoutError):
-                self._away_until = time.monotonic() + 1.0
-            else:
-                return _decision(bool(allowed), limit, int(remaining), wait_ms / 1000)
-        return self._take_local(api_key_id, limit, time.time())
-
-    def _take_local(self, api_key_id: int, limit: int, now: float) -> RateDecision:
-        share = max(1, limit // self._processes)
-        minute = int(now // 60)
-        passed = now / 60 - minute
-        at, current, previous = self._local.get(api_key_id, (minute, 0, 0))
-        if at != minute:
-            previous, current = (current, 0) if at == minute - 1 else (0, 0)
-        used = previous * (1 - passed) + current
-        allowed = used + 1 <= share
-        if len(self._local) > 100_000:
-            self._local.clear()
-        self._local[api_key_id] = (minute, current + int(allowed), previous)
-        return _decision(allowed, limit, max(0, int(share - used - 1)), 60 * (1 - passed))
+    limits: list[Limited]
+    minute: int | None
+    tokens: int
 
 
-def _decision(allowed: bool, limit: int, remaining: int, wait_s: float) -> RateDecision:
-    return RateDecision(allowed, limit, remaining, wait_s, None if allowed else max(1, math.ceil(wait_s)))
+def limits_of(caller: Caller) -> list[Limited]:
+    """Key, project, organization, as far as they have a limit. Braces keep an organization in one cluster slot."""
+    home = f"{{{caller.organization_id}}}"
+    found = []
+    rpm, tpm, concurrent = caller.requests_per_minute, caller.tokens_per_minute, caller.max_concurrent
+    if rpm is not None or tpm is not None or concurrent is not None:
+        found.append(Limited("key", f"{home}:k{caller.api_key_id}", rpm, tpm, concurrent))
+    rpm, tpm, concurrent = (
+        caller.project_requests_per_minute,
+        caller.project_tokens_per_minute,
+        caller.project_max_concurrent,
+    )
+    if rpm is not None or tpm is not None or concurrent is not None:
+        found.append(Limited("project", f"{home}:p{caller.project_id}", rpm, tpm, concurrent))
+    rpm, tpm, concurrent = (
+        caller.organization_requests_per_minute,
+        caller.organization_tokens_per_minute,
+        caller.organization_max_concurrent,
+    )
+    if rpm is not None or tpm is not None or concurrent is not None:
+        found.append(Limited("organization", f"{home}:o", rpm, tpm, concurrent))
+    return found
+
+
+class Limiter:
+    """One per process; between `start` and `stop`."""
+
+    def __init__(self, link: RedisLink, *, processes: int = 1) -> None:
+        self._link = link
+        self._local = LocalLimits(processes)
+        self._running: dict[str, _Running] = {}
+        self._task: asyncio.Task[None] | None = None
+        for script in ALL:
+            link.add_script(script)
+        link.on_reconnect(self.keep_all)
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._keep_regularly())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def admit(self, caller: Caller, request_id: str, tokens: int) -> RateDecision:
+        """Count this request, estimated at `tokens`, if every limit allows it. Never raises.
+
+        What was admitted must end with `done` or `done_command`; requests without a limit on tokens or concurrency
+        leave nothing to give back, for them both do nothing.
+        """
+        limits = limits_of(caller)
+        if not limits:
+            return UNLIMITED
+        try:
+            answer = await self._link.run(ADMIT, *_admit_arguments(limits, request_id, tokens))
+            minute: int | None = answer[1]
+        except (RedisAway, RedisRefused):
+            answer, minute = self._local.admit(limits, tokens, time.time()), None
+        decision = _decision(limits, answer, tokens)
+        if decision.allowed and any(limit.tokens is not None or limit.concurrent is not None for limit in limits):
+            self._running[request_id] = _Running(limits, minute, tokens)
+            self._local.enter(limits)
+        return decision
+
+    def done_command(self, request_id: str, tokens_used: int) -> list[Argument] | None:
+        """The command that frees the request's place and corrects its tokens from the estimate to what it used.
+
+        None: nothing to send. For the Redis of the limits, which may not be the journal's. Safe to repeat.
+        """
+        running = self._running.pop(request_id, None)
+        if running is None:
+            return None
+        self._local.leave(running.limits)
+        excess = tokens_used - running.tokens
+        if running.minute is None:
+            self._local.correct(running.limits, excess, time.time())
+            excess = 0
+        rates = [f"r1:rate:{limit.name}" for limit in running.limits if limit.tokens is not None] if excess else []
+        places = [f"r1:busy:{limit.name}" for limit in running.limits if limit.concurrent is not None]
+        if not rates and len(places) <= 1:
+            return ["ZREM", places[0], request_id] if places else None
+        keys: list[Argument] = [*rates, *places]
+        return ["EVALSHA", DONE.sha, len(keys), *keys, len(rates), running.minute or 0, excess, request_id]
+
+    def done(self, request_id: str, tokens_used: int) -> None:
+        """`done_command`, sent without waiting. Lost where Redis is away: the place frees itself a little later."""
+        command = self.done_command(request_id, tokens_used)
+        if command is not None:
+            with contextlib.suppress(RedisAway):
+                self._link.tell(*command)
+
+    def keep_all(self) -> None:
+        """Refresh the places of all running requests, in one write; also after Redis forgot them."""
+        places: dict[str, list[str]] = {}
+        for request_id, running in self._running.items():
+            for limit in running.limits:
+                if limit.concurrent is not None:
+                    places.setdefault(f"r1:busy:{limit.name}", []).append(request_id)
+        with contextlib.suppress(RedisAway):
+            for key, request_ids in places.items():
+                self._link.tell("EVALSHA", KEEP.sha, 1, key, *request_ids)
+
+    async def _keep_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(KEEP_EVERY_S)
+            self.keep_all()
+
+
+def _admit_arguments(limits: list[Limited], request_id: str, tokens: int) -> list[Argument]:
+    """Number of keys, keys, arguments of `limit_scripts.ADMIT`."""
+    keys: list[Argument] = []
+    values: list[Argument] = []
+    busy_keys: list[Argument] = []
+    busy_values: list[Argument] = []
+    for _, name, requests, tokens_limit, concurrent in limits:
+        if requests is not None or tokens_limit is not None:
+            keys.append("r1:rate:" + name)
+            values += (-1 if requests is None else requests, -1 if tokens_limit is None else tokens_limit)
+        if concurrent is not None:
+            busy_keys.append("r1:busy:" + name)
+            busy_values.append(concurrent)
+    count = len(keys)
+    if busy_keys:
+        busy_values.append(request_id)
+    return [count + len(busy_keys), *keys, *busy_keys, tokens, count, *values, *busy_values]
+
+
+def _decision(limits: list[Limited], answer: Sequence[Any], tokens: int) -> RateDecision:
+    """From a script's answer: see `limit_scripts.ADMIT`."""
+    allowed, _, left_ms, by_requests, requests_left, by_tokens, tokens_left = answer[:7]
+    rated = limits
+    if by_requests or by_tokens or not allowed:
+        rated = [limit for limit in limits if limit.requests is not None or limit.tokens is not None]
+    decision = RateDecision(
+        allowed=bool(allowed),
+        reset_s=left_ms / 1000 + 60,  # what was counted in this minute weighs until the end of the next
+        limit_requests=rated[by_requests - 1].requests if by_requests else None,
+        remaining_requests=requests_left,
+        limit_tokens=rated[by_tokens - 1].tokens if by_tokens else None,
+        remaining_tokens=tokens_left,
+    )
+    if allowed:
+        return decision
+    what, place, wait_ms = answer[7:10]
+    if what == b"concurrency":
+        busy = [limit for limit in limits if limit.concurrent is not None][place - 1]
+        return decision.refused(busy.scope, "concurrency", busy.concurrent or 0, CONCURRENCY_RETRY_S)
+    by = rated[place - 1]
+    if what == b"requests":
+        return decision.refused(by.scope, "requests", by.requests or 0, wait_ms / 1000)
+    return decision.refused(by.scope, "tokens", by.tokens or 0, wait_ms / 1000, asked=tokens)

@@ -1,19 +1,23 @@
-"""Provider events to client bytes: watches usage, keeps the line alive, and never ends in silence."""
+"""A provider's stream to a client: watches usage, and never ends in silence.
+
+Bytes are passed on where both speak the same dialect, else events are translated. Either way what comes from the finish
+on is kept back: it goes out once the end is in the journal. Signs of life, deadlines and leaving clients are
+`gateway.guard`'s, which stops the reading by a cancellation.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 
 from gateway.attempts import Opened
-from gateway.config import GatewayConfig
 from gateway.errors import UpstreamTrouble
 from gateway.exchange import Exchange
+from gateway.guard import Guard
 from gateway.protocol.codec import Passed, ReplyContext, StreamEncoder
 from gateway.protocol.dialects import CLIENT_CODECS
 from gateway.protocol.estimate import text_tokens
+from gateway.protocol.glance import StreamWatch
 from gateway.protocol.problem import Problem, ProtocolError
 from gateway.protocol.reply import (
     Done,
@@ -25,16 +29,12 @@ from gateway.protocol.reply import (
     ToolCallDelta,
     UsageSeen,
 )
-from gateway.request import ClientRequest, Header
-from gateway.upstream.client import TransportFailure
+from gateway.request import ClientRequest
+from gateway.upstream.client import TransportFailure, UpstreamResponse
 
 _BROKEN = UpstreamTrouble(
     "The provider broke off its answer. You are charged only for what was delivered.", code="upstream_stream_broken"
 ).problem
-
-
-# Usage comes right after the finish, or never.
-_AFTER_FINISH_S = 10.0
 
 
 class StreamBroken(Exception):
@@ -46,99 +46,118 @@ class StreamBroken(Exception):
         self.problem = problem
 
 
-class Relay:
-    """Passes one opened stream on to one client."""
+async def pass_on(exchange: Exchange, request: ClientRequest, guard: Guard, opened: Opened) -> bytes:
+    """Send a watched stream's bytes as they come; returns the last ones, from the finish on.
 
-    def __init__(
-        self, exchange: Exchange, request: ClientRequest, config: GatewayConfig, encoder: StreamEncoder
-    ) -> None:
+    Raises StreamBroken, also when the client left and the provider was stopped.
+    """
+    watch = opened.watch
+    assert watch is not None
+    if watch.seen.content:
+        exchange.first_token_s = exchange.elapsed_s()
+    began = time.perf_counter()
+    error_class = "malformed" if watch.malformed else "cut"
+    try:
+        if opened.first:
+            await request.write(opened.first)
+        await _pass_bytes(request, guard, opened.response, watch)
+    except TransportFailure as failed:
+        watch.end()
+        error_class = failed.failure
+    except asyncio.CancelledError:
+        reason = guard.stopped()
+        if not reason:
+            raise
+        error_class = reason
+    finally:
+        exchange.upstream_s += time.perf_counter() - began
+        _note(exchange, watch)
+        await opened.response.close()
+    if watch.failure is not None:
+        raise StreamBroken(watch.failure.kind)
+    if not watch.seen.complete:
+        raise StreamBroken(error_class)
+    exchange.delivery.complete = True
+    return watch.held
+
+
+async def _pass_bytes(request: ClientRequest, guard: Guard, response: UpstreamResponse, watch: StreamWatch) -> None:
+    while not watch.done and watch.failure is None:
+        chunk = await response.next_chunk()
+        guard.chunks += 1
+        out = watch.feed(chunk) if chunk else watch.end()
+        if out:
+            await request.write(out)
+        if not chunk:
+            return
+        guard.finished = watch.seen.complete
+
+
+def _note(exchange: Exchange, watch: StreamWatch) -> None:
+    delivery, seen = exchange.delivery, watch.seen
+    delivery.content = seen.content
+    delivery.usage = seen.usage
+    delivery.service_tier = seen.service_tier
+    delivery.finish_reason = seen.finish_reason
+    if seen.usage is None or not seen.complete:
+        delivery.text_tokens = watch.text_tokens()
+
+
+class Relay:
+    """Passes one decoded stream on to one client."""
+
+    def __init__(self, exchange: Exchange, request: ClientRequest, guard: Guard, encoder: StreamEncoder) -> None:
         self._exchange = exchange
         self._request = request
-        self._config = config
+        self._guard = guard
         self._encoder = encoder
         self._last: list[bytes] = []  # what goes out only once the end is in the journal
         self._done = False
-        self._left = asyncio.ensure_future(request.left.wait())
-        self._left_at = 0.0
 
-    async def stream(self, opened: Opened) -> bytes:
-        """Send everything but the last bytes, which are returned: they go out once the end is in the journal.
-
-        Raises StreamBroken, also when the client left and the provider was stopped.
-        """
-        delivery = self._exchange.delivery
+    async def stream(self, opened: Opened) -> None:
+        """Send everything but the last bytes, which `last` gives. Raises StreamBroken as `pass_on` does."""
+        decoder = opened.decoder
+        assert decoder is not None
+        began = time.perf_counter()
+        error_class = "cut"
         try:
             for passed in opened.held_back:
                 await self._pass(opened, passed)
-            assert opened.decoder is not None and opened.chunks is not None
             if not self._done:
-                await self._pump(opened, opened.chunks)
+                await self._pump(opened)
         except (TransportFailure, ProtocolError) as failed:
-            if not opened.decoder or not opened.decoder.complete:
-                raise StreamBroken(failed.failure if isinstance(failed, TransportFailure) else "malformed") from None
-            for passed in opened.decoder.end():
-                await self._pass(opened, passed)
+            error_class = failed.failure if isinstance(failed, TransportFailure) else "malformed"
+            if decoder.complete:
+                for passed in decoder.end():
+                    await self._pass(opened, passed)
+        except asyncio.CancelledError:
+            reason = self._guard.stopped()
+            if not reason:
+                raise
+            error_class = reason
         finally:
-            self._left.cancel()
+            self._exchange.upstream_s += time.perf_counter() - began
             await opened.response.close()
-        if not opened.decoder.complete:
-            raise StreamBroken("cut")
-        delivery.complete = True
+        if not decoder.complete:
+            raise StreamBroken(error_class)
+        self._exchange.delivery.complete = True
+
+    def last(self, opened: Opened) -> bytes:
+        """The bytes that end the stream."""
         return b"".join(self._last) + (b"" if opened.same_dialect else self._encoder.end())
 
-    async def _pump(self, opened: Opened, chunks: AsyncIterator[bytes]) -> None:
+    async def _pump(self, opened: Opened) -> None:
         decoder = opened.decoder
         assert decoder is not None
-        iterator = aiter(chunks)
-        while (chunk := await self._next(opened, iterator)) is not None:
+        while chunk := await opened.response.next_chunk():
+            self._guard.chunks += 1
             for passed in decoder.feed(chunk):
                 await self._pass(opened, passed)
             if self._done:
                 return
+            self._guard.finished = decoder.complete
         for passed in decoder.end():
             await self._pass(opened, passed)
-
-    async def _next(self, opened: Opened, iterator: AsyncIterator[bytes]) -> bytes | None:
-        """The next chunk, with keep-alives meanwhile; None at the end, at the deadline, or when a leave has run out.
-
-        Raises TransportFailure when the provider is silent for too long.
-        """
-        began = time.perf_counter()
-        pending: asyncio.Future[bytes | None] = asyncio.ensure_future(_anext(iterator))
-        try:
-            while not pending.done():
-                self._notice_leave()
-                silent = time.perf_counter() - began
-                patience = self._patience_s(opened, silent)
-                if patience <= 0:
-                    if not self._exchange.client_left and silent >= self._config.stall_timeout_s:
-                        raise TransportFailure("stalled")
-                    return None
-                watched: set[asyncio.Future[Any]] = {pending} if self._exchange.client_left else {pending, self._left}
-                beat = min(patience, self._config.keep_alive_s)
-                done, _ = await asyncio.wait(watched, timeout=beat, return_when=asyncio.FIRST_COMPLETED)
-                if not done:
-                    await self._request.write(self._encoder.keep_alive())
-            return pending.result()
-        finally:
-            pending.cancel()
-            self._exchange.upstream_s += time.perf_counter() - began
-
-    def _notice_leave(self) -> None:
-        if self._left.done() and not self._exchange.client_left:
-            self._exchange.client_left = True
-            self._left_at = time.perf_counter()
-
-    def _patience_s(self, opened: Opened, silent_s: float) -> float:
-        """How much longer the provider's next chunk is worth waiting for."""
-        limit = min(self._config.stall_timeout_s - silent_s, self._config.max_request_s - self._exchange.elapsed_s())
-        if opened.decoder is not None and opened.decoder.complete:
-            limit = min(limit, _AFTER_FINISH_S - silent_s)  # the client waits for the end meanwhile
-        if not self._exchange.client_left:
-            return limit
-        if opened.deployment.on_client_leave == "stop":
-            return 0.0
-        return min(limit, self._left_at + self._config.read_on_s - time.perf_counter())
 
     async def _pass(self, opened: Opened, passed: Passed) -> None:
         for event in passed.events:
@@ -172,52 +191,20 @@ class Relay:
             self._exchange.first_token_s = self._exchange.elapsed_s()
 
 
-async def _anext(iterator: AsyncIterator[bytes]) -> bytes | None:
-    return await anext(iterator, None)
-
-
-async def wait_alive(
-    work: Awaitable[Opened],
-    request: ClientRequest,
-    start: Callable[[], list[Header]],
-    encoder: StreamEncoder,
-    keep_alive_s: float,
-) -> Opened:
-    """Wait for the first content event of a stream; after a silence commit to 200 and keep the line alive.
-
-    Until then the real HTTP status is still open; afterwards errors are in-band. A client that leaves cancels the work.
-    """
-    task = asyncio.ensure_future(work)
-    left = asyncio.ensure_future(request.left.wait())
-    try:
-        while True:
-            done, _ = await asyncio.wait({task, left}, timeout=keep_alive_s, return_when=asyncio.FIRST_COMPLETED)
-            if task in done:
-                return task.result()
-            if left in done:
-                raise asyncio.CancelledError
-            if not request.started:
-                await request.start(200, start())
-            await request.write(encoder.keep_alive())
-    finally:
-        left.cancel()
-        if not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-
 def stream_encoder(exchange: Exchange) -> StreamEncoder:
     """The encoder of the caller's dialect, with the id and time that every event of the answer carries."""
     return CLIENT_CODECS[exchange.endpoint].stream_encoder(reply_context(exchange))
 
 
 def reply_context(exchange: Exchange) -> ReplyContext:
-    assert exchange.conversation is not None
+    asked, conversation = exchange.asked, exchange.conversation
+    wants_usage = conversation.include_usage if conversation is not None else asked is None or asked.include_usage
     return ReplyContext(
         response_id=exchange.request_id,
         created=int(exchange.at.timestamp()),
-        model=exchange.plan.model.slug if exchange.plan else exchange.conversation.model,
-        include_usage=exchange.conversation.include_usage,
+        model=exchange.plan.model.slug if exchange.plan else exchange.model_asked,
+        include_usage=wants_usage,
+        extra_usage=exchange.usage_extra,
         input_tokens=round(exchange.prompt_tokens / 1.25),
         conversation=exchange.conversation,
     )

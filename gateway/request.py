@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import zstandard
@@ -29,7 +29,20 @@ class ClientLeft(Exception):
 class ClientRequest:
     """What came in, and the only door to what goes out."""
 
-    __slots__ = ("_receive", "_send", "headers", "left", "method", "path", "query", "started", "watcher")
+    __slots__ = (
+        "_receive",
+        "_send",
+        "headers",
+        "left",
+        "method",
+        "on_left",
+        "path",
+        "peer",
+        "query",
+        "started",
+        "watcher",
+        "writes",
+    )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive = receive
@@ -38,8 +51,11 @@ class ClientRequest:
         self.path: str = scope["path"]
         self.query: bytes = scope.get("query_string", b"")
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.left = asyncio.Event()
+        self.peer: Sequence[object] | None = scope.get("client")
+        self.left = False
+        self.on_left: Callable[[], None] | None = None
         self.started = False  # the status line is out; from now on errors are in-band
+        self.writes = 0
         self.watcher: asyncio.Task[None] | None = None
 
     def header(self, name: bytes) -> str:
@@ -47,13 +63,24 @@ class ClientRequest:
 
     async def body(self, limit: int) -> bytes:
         """The whole body, decompressed. Raises TooLarge, BadRequest or ClientLeft."""
-        declared = self.header(b"content-length")
+        declared = self.headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > limit:
             raise TooLarge(f"The request body is larger than {limit} bytes.")
+        message = await self._receive()
+        if (
+            message["type"] == "http.request"
+            and not message.get("more_body")
+            and len(message["body"]) <= limit
+            and b"content-encoding" not in self.headers
+        ):
+            whole: bytes = message["body"]
+            return whole
+        return await self._rest_of_body(message, limit)
+
+    async def _rest_of_body(self, message: MutableMapping[str, Any], limit: int) -> bytes:
         chunks: list[bytes] = []
         size = 0
         while True:
-            message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientLeft
             chunk: bytes = message.get("body", b"")
@@ -63,28 +90,36 @@ class ClientRequest:
             chunks.append(chunk)
             if not message.get("more_body"):
                 return decompress(b"".join(chunks), self.header(b"content-encoding").lower(), limit)
+            message = await self._receive()
 
     def watch(self) -> None:
-        """Set `left` as soon as the client goes. Call after the body has been read."""
-        self.watcher = asyncio.create_task(self._watch())
+        """Notice from now on when the client goes: sets `left`, calls `on_left`. Only after the body has been read."""
+        if self.watcher is None:
+            self.watcher = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self.left.set()
+        self.left = True
+        if self.on_left is not None:
+            self.on_left()
 
-    async def start(self, status: int, headers: Iterable[Header]) -> None:
+    async def start(self, status: int, headers: list[Header]) -> None:
         self.started = True
-        await self._send({"type": "http.response.start", "status": status, "headers": list(headers)})
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, data: bytes, *, more: bool = True) -> None:
-        if not self.left.is_set():
-            with contextlib.suppress(OSError):  # the server may tell of a lost client by an error
+        if not self.left:
+            self.writes += 1
+            try:
                 await self._send({"type": "http.response.body", "body": data, "more_body": more})
+            except OSError:  # the server may tell of a lost client by an error
+                pass
 
-    async def answer(self, status: int, body: bytes, headers: Iterable[Header]) -> None:
+    async def answer(self, status: int, body: bytes, headers: list[Header]) -> None:
         """A whole answer at once."""
-        await self.start(status, [*headers, (b"content-length", str(len(body)).encode())])
+        headers.append((b"content-length", b"%d" % len(body)))
+        await self.start(status, headers)
         await self.write(b"" if self.method == "HEAD" else body, more=False)
 
     async def close(self) -> None:
@@ -92,6 +127,11 @@ class ClientRequest:
             self.watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self.watcher
+
+
+def text_headers(request: ClientRequest) -> dict[str, str]:
+    """The caller's headers as text, lower-case names."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.items()}
 
 
 def decompress(body: bytes, encoding: str, limit: int) -> bytes:

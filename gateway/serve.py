@@ -3,156 +3,197 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 import structlog
 
-from accounts.caller import CallerDirectory
-from billing.reservation import Reservations
-from gateway import admission, answers, choose, funding, settlement
+from gateway import admission, answers, idempotency, retries, settlement
 from gateway.attempts import Attempts, Opened
-from gateway.config import GatewayConfig
-from gateway.errors import GatewayError, NotAvailable, ServerTrouble
+from gateway.errors import Conflict, GatewayError, NotAvailable, ServerTrouble, TookTooLong
 from gateway.exchange import Delivery, Exchange
-from gateway.journal import Journal
-from gateway.limits import RateLimiter
-from gateway.protocol.dialects import CLIENT_CODECS
-from gateway.protocol.estimate import prompt_tokens_upper
+from gateway.guard import Guard
+from gateway.protocol.cost import with_cost
+from gateway.protocol.dialects import CLIENT_CODECS, GLANCES
+from gateway.protocol.estimate import for_model, prompt_tokens_upper
 from gateway.protocol.problem import Problem, ProtocolError
-from gateway.relay import Relay, StreamBroken, stream_encoder, wait_alive
+from gateway.relay import Relay, StreamBroken, pass_on, stream_encoder
 from gateway.request import ClientLeft, ClientRequest
 from gateway.routes import Route
-from gateway.upstream.client import UpstreamClient
+from gateway.services import Services
 from observability.logging import request_id_var
-from observability.lookups import Lookups
 from observability.records import AttemptRecord
-from routing.catalogue import CatalogueSnapshots
 
 log = structlog.get_logger(__name__)
 CLIENT_LEFT = 499  # nginx's word for it; nobody receives this status
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What one gateway process shares between its requests."""
-
-    config: GatewayConfig
-    callers: CallerDirectory
-    limiter: RateLimiter
-    catalogue: CatalogueSnapshots
-    reservations: Reservations
-    journal: Journal
-    upstream: UpstreamClient
-    lookups: Lookups
 
 
 async def serve(request: ClientRequest, route: Route, services: Services) -> None:
     """Answer one API request in the dialect of its route. Never raises for anything a caller can cause."""
     exchange = Exchange(route.dialect)
     request_id_var.set(exchange.request_id)
+    guard = Guard(request, exchange, services.config)
     try:
-        await _walk(request, route, exchange, services)
+        await _walk(request, route, exchange, guard, services)
     except ClientLeft:
         pass  # before its body was complete: nothing was admitted, nothing is owed
     except asyncio.CancelledError:
-        if not request.left.is_set():
+        if not guard.stopped():
             await _fail(request, exchange, _shutting_down())
             raise
+        await _stopped(request, exchange)
+    except Exception as error:
+        await _failed(request, exchange, error)
+    finally:
+        guard.close()
+        await _end(request, exchange, services)
+
+
+async def _stopped(request: ClientRequest, exchange: Exchange) -> None:
+    """The guard stopped the work before an answer began."""
+    if exchange.superseded:
+        exchange.client_left = True
+        await _fail(request, exchange, _sent_again())
+    elif request.left:
         exchange.client_left = True
         exchange.status = CLIENT_LEFT
-    except GatewayError as error:
+    else:
+        await _fail(request, exchange, _took_too_long())
+
+
+async def _failed(request: ClientRequest, exchange: Exchange, error: Exception) -> None:
+    if isinstance(error, GatewayError | ProtocolError):
         await _fail(request, exchange, error.problem)
-    except ProtocolError as error:
-        await _fail(request, exchange, error.problem)
-    except StreamBroken as broken:
-        if exchange.client_left:
+    elif isinstance(error, StreamBroken):
+        if exchange.superseded:
+            await _fail(request, exchange, _sent_again())
+        elif exchange.client_left:
             exchange.status = CLIENT_LEFT  # we broke it off
         else:
-            await _fail(request, exchange, broken.problem)
-    except Exception as error:
-        log.exception("request_crashed", error_class=type(error).__name__)
+            await _fail(request, exchange, error.problem)
+    else:
+        log.error("request_crashed", exc_info=error, error_class=type(error).__name__)
         exchange.delivery = Delivery()  # our own fault is never charged, whatever was delivered
         await _fail(request, exchange, ServerTrouble("Something went wrong on our side. You were not charged.").problem)
-    finally:
-        # A task of its own: the server may cut off what is awaited after the client has gone.
-        await asyncio.shield(asyncio.ensure_future(settlement.finish(exchange, services.journal)))
+
+
+async def _end(request: ClientRequest, exchange: Exchange, services: Services) -> None:
+    down = settlement.finish(exchange, services)
+    if down is not None and not down.done():
+        # Shielded: the server may cut off what is awaited after the client has gone.
+        await asyncio.shield(down)
+    if exchange.caller is not None:
+        services.retries.end(exchange.caller.api_key_id, exchange.id)
+    if exchange.claim is not None:
+        answered = exchange.status == 200 or exchange.charge_nanos > 0
+        await asyncio.shield(services.idempotency.end(exchange.claim, exchange.id, answered=answered))
+    if request.watcher is not None:
         await request.close()
 
 
-async def _walk(request: ClientRequest, route: Route, exchange: Exchange, services: Services) -> None:
-    exchange.caller = await admission.authenticate(request, services.callers, route.dialect)
-    services.callers.mark_used(exchange.caller.api_key_id)
-    caller = exchange.caller
-    exchange.rate = await services.limiter.take(caller.organization_id, caller.api_key_id, caller.requests_per_minute)
-    admission.check_rate(exchange.rate)
+async def _walk(request: ClientRequest, route: Route, exchange: Exchange, guard: Guard, services: Services) -> None:
+    config = services.config
+    caller = exchange.caller = await admission.authenticate(request, services.callers, route.dialect)
+    admission.check_address(caller, request, config.trusted_proxies)
+    services.callers.mark_used(caller.api_key_id)
     if services.journal.is_full:
         raise NotAvailable("Usage can't be recorded right now.", code="temporarily_unavailable", retry_after_s=5)
-    body = await request.body(services.config.max_body_bytes)
-    request.watch()
-    exchange.conversation = CLIENT_CODECS[exchange.endpoint].decode_request(body, route.target)
-    exchange.strict = caller.strict or request.header(b"x-router-strict").lower() in ("true", "1")
-    choose.route(exchange, services.catalogue.current)
+    body = await request.body(config.max_body_bytes)
+    try:
+        _read(exchange, body, route)
+        exchange.strict = caller.strict or request.header(b"x-router-strict").lower() in ("true", "1")
+        services.choices.route(exchange)
+    finally:
+        # Counted whatever is wrong with it, so that nobody floods us with broken requests.
+        exchange.rate = await services.limiter.admit(caller, exchange.id, exchange.prompt_tokens)
+    admission.check_rate(exchange.rate)
     assert exchange.plan is not None
-    exchange.prompt_tokens = prompt_tokens_upper(exchange.conversation, exchange.plan.model.slug)
-    await funding.hold(exchange, services.reservations, services.config)
-    attempts = Attempts(exchange, body, route.target, answers.text_headers(request), services.upstream, services.config)
-    if exchange.conversation.stream:
-        await _stream(request, exchange, attempts, services)
+    exchange.prompt_tokens = for_model(exchange.prompt_tokens, exchange.plan.model.slug)
+    if idempotency.HEADER in request.headers:
+        key = request.header(idempotency.HEADER)
+        exchange.claim = await services.idempotency.claim(key, caller.api_key_id, body, exchange.id)
+    if request.headers.get(retries.HEADER, b"0") != b"0":
+        await services.retries.supersede(caller.api_key_id, caller.organization_id, exchange, body)
+    services.retries.begin(caller.api_key_id, exchange, body, guard.supersede)
+    await services.funding.hold(exchange)
+    attempts = Attempts(exchange, body, route.target, request, guard, services.upstream, config)
+    if exchange.stream:
+        await _stream(request, exchange, attempts, guard, services)
     else:
-        await _collect(request, exchange, attempts, services)
+        await _collect(request, exchange, attempts, guard, services)
 
 
-async def _collect(request: ClientRequest, exchange: Exchange, attempts: Attempts, services: Services) -> None:
+def _read(exchange: Exchange, body: bytes, route: Route) -> None:
+    """As much of the request as its walk needs. Raises ProtocolError."""
+    glance = GLANCES.get(exchange.endpoint)
+    asked = glance.glance_request(body, route.target) if glance is not None else None
+    if asked is not None:
+        exchange.glanced(asked)
+        exchange.prompt_tokens = asked.prompt_tokens
+    else:
+        exchange.take(CLIENT_CODECS[exchange.endpoint].decode_request(body, route.target))
+        assert exchange.conversation is not None
+        exchange.prompt_tokens = prompt_tokens_upper(exchange.conversation)
+
+
+async def _collect(
+    request: ClientRequest, exchange: Exchange, attempts: Attempts, guard: Guard, services: Services
+) -> None:
     """A whole answer: the body goes out once the end is in the journal."""
-    opened = await _unless_left(request, exchange, attempts)
+    guard.reads_on = lambda: attempts.reads_on
+    opened = await attempts.open()
+    guard.close()
     answers.take_reply(exchange, opened)
     exchange.status = 200
     _record_answered(exchange, opened)
-    await settlement.finish(exchange, services.journal)
-    await request.answer(200, answers.reply_body(exchange, opened), answers.headers(exchange, "application/json"))
+    down = settlement.finish(exchange, services)
+    body = answers.reply_body(exchange, opened)
+    if down is not None:
+        await down
+    await request.answer(200, body, answers.headers(exchange, answers.JSON))
 
 
-async def _unless_left(request: ClientRequest, exchange: Exchange, attempts: Attempts) -> Opened:
-    """Wait for the answer; a client that goes meanwhile stops it, by the same rule as in a stream."""
-    work = asyncio.ensure_future(attempts.open())
-    left = asyncio.ensure_future(request.left.wait())
-    try:
-        await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done() and attempts.reads_on:
-            exchange.client_left = True
-            await asyncio.wait({work}, timeout=attempts.read_on_s)
-        if work.done():
-            return work.result()
-        raise asyncio.CancelledError
-    finally:
-        left.cancel()
-        work.cancel()
-        await asyncio.gather(work, left, return_exceptions=True)
-
-
-async def _stream(request: ClientRequest, exchange: Exchange, attempts: Attempts, services: Services) -> None:
-    encoder = stream_encoder(exchange)
-    opened = await wait_alive(
-        attempts.open(),
-        request,
-        lambda: answers.headers(exchange, "text/event-stream"),
-        encoder,
-        services.config.keep_alive_s,
-    )
-    exchange.deployment = opened.deployment
+async def _stream(
+    request: ClientRequest, exchange: Exchange, attempts: Attempts, guard: Guard, services: Services
+) -> None:
+    guard.keep_alive = lambda: _sign_of_life(request, exchange)
+    opened = await attempts.open()
+    await guard.quiet()
+    guard.stream_begins()
+    guard.reads_on = lambda: attempts.reads_on
     exchange.status = 200
     error_class = ""
+    relay: Relay | None = None
+    held = b""
     try:
         if not request.started:
-            await request.start(200, answers.headers(exchange, "text/event-stream", opened))
-        last = await Relay(exchange, request, services.config, encoder).stream(opened)
+            await request.start(200, answers.headers(exchange, answers.EVENTS, opened))
+        if opened.watch is not None:
+            held = await pass_on(exchange, request, guard, opened)
+        else:
+            relay = Relay(exchange, request, guard, stream_encoder(exchange))
+            await relay.stream(opened)
     except StreamBroken as broken:
-        error_class = "client_left" if exchange.client_left else broken.error_class
+        error_class = "client_left" if exchange.client_left or broken.error_class == "left" else broken.error_class
+        exchange.client_left = exchange.client_left or broken.error_class == "left"
         raise
     finally:
         _record_answered(exchange, opened, error_class)
-    await settlement.finish(exchange, services.journal)
-    await request.write(last, more=False)
+    guard.close()
+    down = settlement.finish(exchange, services)
+    if relay is not None:
+        held = relay.last(opened)
+    if opened.same_dialect:
+        held = with_cost(exchange.endpoint, held, answers.usd(exchange.charge_nanos))
+    await guard.quiet()
+    if down is not None:
+        await down
+    await request.write(held, more=False)
+
+
+async def _sign_of_life(request: ClientRequest, exchange: Exchange) -> None:
+    """After a silence: commit to 200 if nothing was said yet, and keep the line alive. Later errors are in-band."""
+    if not request.started:
+        await request.start(200, answers.headers(exchange, answers.EVENTS))
+    await request.write(stream_encoder(exchange).keep_alive())
 
 
 def _record_answered(exchange: Exchange, opened: Opened, error_class: str = "") -> None:
@@ -183,7 +224,7 @@ async def _fail(request: ClientRequest, exchange: Exchange, problem: Problem) ->
     if not request.started:
         body = CLIENT_CODECS[exchange.endpoint].encode_problem(problem, exchange.request_id)
         await request.answer(problem.status, body, answers.problem_headers(exchange, problem))
-    elif not request.left.is_set():
+    elif not request.left:
         encoder = stream_encoder(exchange)
         await request.write(encoder.problem(problem), more=False)
 
@@ -192,3 +233,11 @@ def _shutting_down() -> Problem:
     return NotAvailable(
         "This server is shutting down. Send the request again.", code="shutting_down", retry_after_s=1
     ).problem
+
+
+def _sent_again() -> Problem:
+    return Conflict("This request was sent again; the newer one goes on.", code="superseded").problem
+
+
+def _took_too_long() -> Problem:
+    return TookTooLong("The request took too long.", code="deadline").problem

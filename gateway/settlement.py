@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
+from accounts.caller import Caller
 from billing.events import UsageEvent
-from billing.pricing.price import Charge, price
-from billing.pricing.rates import RateCard, choose_card
+from billing.pricing.money import NANOS_PER_USD
 from billing.pricing.usage import TokenUsage
 from gateway.exchange import NOTHING, Exchange
-from gateway.journal import Journal
 from gateway.journal_event import JournalEvent
+from gateway.price_book import Priced
+from gateway.slices import Share
 from observability import metrics
 from observability.records import Outcome, RequestRecord, UsageSource
+
+if TYPE_CHECKING:
+    from gateway.services import Services
 
 # What providers call the tiers, against the names that price cards use.
 _TIERS = {"": "standard", "default": "standard", "auto": "standard", "on_demand": "standard", "scale": "priority"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verdict:
     """What is charged, and by which published rule."""
 
@@ -39,6 +43,8 @@ def judge(exchange: Exchange) -> Verdict:
         report = None  # an answer takes tokens: none at all is no count
     finished = delivery.complete and bool(delivery.finish_reason)
     generated = report is not None and report.usage.output_size > 0
+    if exchange.waived and not delivery.content:
+        return Verdict("superseded_free", NOTHING, "none")
     if exchange.client_left and not delivery.began:
         return Verdict("left_before_answer_free", NOTHING, "none")
     if exchange.status >= 400 and not delivery.content and not exchange.client_left:
@@ -62,65 +68,54 @@ def _estimate(exchange: Exchange) -> TokenUsage:
     return TokenUsage(input=round(exchange.prompt_tokens / 1.25), output=written)
 
 
-def card_for(exchange: Exchange, usage: TokenUsage, at: datetime) -> RateCard | None:
-    """The card that bills this usage: of the tier that the provider reported, at the moment of completion."""
-    assert exchange.deployment is not None and exchange.catalogue is not None
+def card_for(exchange: Exchange, usage: TokenUsage, source: str, at: datetime) -> Priced | None:
+    """The price that bills this usage: of the tier that the provider reported and the card in force at completion, with
+    the markup of when the request arrived."""
+    caller, deployment, prices = exchange.caller, exchange.deployment, exchange.prices
+    assert caller is not None and deployment is not None and prices is not None
+    payer = None if source == "plan" else caller.organization_id  # plans pay list prices
+    markup = prices.catalogue.markup(deployment, exchange.at, payer)
     tier = exchange.delivery.service_tier
-    return choose_card(
-        exchange.deployment.price_cards,
-        at=at,
-        tier=_TIERS.get(tier, tier),
-        prompt_size=usage.prompt_size,
-        holidays=exchange.catalogue.holidays,
-    )
+    return prices.card(deployment, tier=_TIERS.get(tier, tier), prompt_size=usage.prompt_size, markup=markup, now=at)
 
 
-def markup_of(exchange: Exchange) -> Decimal:
-    """The factor that was in force when the request arrived: the hold was reckoned with the same one."""
-    if exchange.deployment is None or exchange.catalogue is None or exchange.caller is None:
-        return Decimal(1)
-    return exchange.catalogue.markup(exchange.deployment, exchange.at, exchange.caller.organization_id)
-
-
-def charge_of(exchange: Exchange) -> tuple[UsageEvent, Charge | None] | None:
-    """The usage event of this exchange, or None where no credit was held."""
-    if exchange.held_nanos is None or exchange.caller is None or exchange.plan is None:
-        return None
-    assert exchange.catalogue is not None
-    verdict = judge(exchange)
-    at = datetime.now(UTC)
-    charge: Charge | None = None
-    card: RateCard | None = None
-    units = exchange.catalogue.units_per_usd(exchange.deployment.currency, at) if exchange.deployment else None
-    markup = markup_of(exchange)
-    if verdict.source != "none" and exchange.deployment is not None and units is not None:
-        card = card_for(exchange, verdict.usage, at)
-        if card is not None:
-            charge = price(verdict.usage, card, units_per_usd=units, markup=markup)
-    event = UsageEvent(
+def charge_of(exchange: Exchange, share: Share, verdict: Verdict, at: datetime) -> UsageEvent:
+    """The usage event of this exchange, which ended `at`."""
+    caller, plan, deployment = exchange.caller, exchange.plan, exchange.deployment
+    assert caller is not None and plan is not None
+    usage, source = verdict.usage, share.slice.source
+    priced = card_for(exchange, usage, source, at) if deployment is not None else None
+    units_text = markup_text = "1"
+    charge = 0
+    if priced is not None:
+        units_text, markup_text = priced.units_text, priced.markup_text
+        if verdict.source != "none":
+            charge = priced.nanos(usage)
+    is_priced = priced is not None and verdict.source != "none"
+    return UsageEvent(
         id=exchange.id,
         request_id=exchange.id,
         part=0,
-        organization_id=exchange.caller.organization_id,
-        project_id=exchange.caller.project_id,
-        api_key_id=exchange.caller.api_key_id,
-        model=exchange.plan.model.slug,
-        provider=exchange.deployment.provider if exchange.deployment else "",
-        usage=verdict.usage.as_dict(),
+        organization_id=caller.organization_id,
+        project_id=caller.project_id,
+        api_key_id=caller.api_key_id,
+        model=plan.model.slug,
+        provider=deployment.provider if deployment is not None else "",
+        usage=usage.as_dict(),
         usage_source=verdict.source,
-        usage_flags=verdict.flags,
+        usage_flags=list(verdict.flags),
         policy=verdict.policy,
-        price_card_id=card.id if card else None,
-        rates={name: str(rate) for name, rate in card.rates.items()} if card else {},
-        rate_currency=exchange.deployment.currency if exchange.deployment else "USD",
-        units_per_usd=str(units or 1),
-        markup=f"{markup.normalize():f}",
-        charge_nanos=charge.total_nanos if charge else 0,
-        currency="USD",
-        hold_id=exchange.id,
-        occurred_at=at,
+        price_card_id=priced.card.id if priced is not None and is_priced else None,
+        rates=priced.rates_text if priced is not None and is_priced else "{}",
+        rate_currency=deployment.currency if deployment is not None else "USD",
+        units_per_usd=units_text,
+        markup=markup_text,
+        charge_nanos=charge,
+        hold_id=share.slice.id,
+        source=source,
+        admitted_at=exchange.at.isoformat(),
+        occurred_at=at.isoformat(),
     )
-    return event, charge
 
 
 def _outcome(exchange: Exchange) -> Outcome:
@@ -131,29 +126,25 @@ def _outcome(exchange: Exchange) -> Outcome:
     return "refused" if exchange.status < 500 and not exchange.attempts else "failed"
 
 
-def record_of(exchange: Exchange, event: UsageEvent | None) -> RequestRecord | None:
-    """The log row of this exchange; None for a request whose sender is unknown."""
-    caller = exchange.caller
-    if caller is None:
-        return None
-    usage = TokenUsage.from_dict(event.usage) if event and event.usage_source != "none" else NOTHING
-    asked = exchange.conversation.model if exchange.conversation else ""
+def record_of(exchange: Exchange, caller: Caller, event: UsageEvent | None, usage: TokenUsage) -> RequestRecord:
+    """The log row of this exchange."""
     first = exchange.first_token_s
+    delivery, plan = exchange.delivery, exchange.plan
     return RequestRecord(
         id=exchange.id,
-        created_at=exchange.at,
+        created_at=exchange.at.isoformat(),
         organization_id=caller.organization_id,
         project_id=caller.project_id,
         api_key_id=caller.api_key_id,
         endpoint=exchange.endpoint,
-        model_requested=asked if exchange.plan else "",  # only a name that the catalogue knows is kept
-        model=exchange.plan.model.slug if exchange.plan else "",
+        model_requested=exchange.model_asked if plan else "",  # only a name that the catalogue knows is kept
+        model=plan.model.slug if plan else "",
         provider=exchange.deployment.provider if exchange.deployment else "",
         outcome=_outcome(exchange),
         status=exchange.status,
         error_code=exchange.error_code,
-        finish_reason=exchange.delivery.finish_reason,
-        stream=bool(exchange.conversation and exchange.conversation.stream),
+        finish_reason=delivery.finish_reason,
+        stream=exchange.stream,
         input_tokens=usage.prompt_size,
         cache_read_tokens=usage.cache_read + usage.cache_read_audio,
         cache_write_tokens=usage.cache_write + usage.cache_write_long,
@@ -161,25 +152,39 @@ def record_of(exchange: Exchange, event: UsageEvent | None) -> RequestRecord | N
         reasoning_tokens=usage.reasoning,
         usage_source=cast(UsageSource, event.usage_source) if event else "",
         charge_nanos=event.charge_nanos if event else 0,
-        currency="USD",
         policy=event.policy if event else "",
         first_token_ms=None if first is None else int(first * 1000),
         duration_ms=int(exchange.elapsed_s() * 1000),
         overhead_us=int(exchange.overhead_s() * 1_000_000),
         attempt_count=len(exchange.attempts),
+        trace={"attempts": [tuple(attempt) for attempt in exchange.attempts]} if exchange.attempts else None,
     )
 
 
-async def finish(exchange: Exchange, journal: Journal) -> None:
-    """Put the end of this exchange down, once. Returns when it is in the journal."""
+def finish(exchange: Exchange, services: Services) -> asyncio.Future[None] | None:
+    """Put the end of this exchange down, once. The future is done when it is in the journal; None: nothing to wait for.
+
+    Does not wait itself: it may be called again after a crash in it, and never charges twice.
+    """
     if exchange.finished:
-        return
-    priced = charge_of(exchange)
-    event = priced[0] if priced else None
-    exchange.charge_nanos = event.charge_nanos if event else 0
-    record = record_of(exchange, event)
-    exchange.finished = True  # only now: what raises above may be called again, and nothing above waits
-    if record is None:
-        return
+        return None
+    caller, share = exchange.caller, exchange.share
+    if caller is None:
+        exchange.finished = True
+        return None
+    event: UsageEvent | None = None
+    usage = NOTHING
+    if share is not None:
+        verdict = judge(exchange)
+        event = charge_of(exchange, share, verdict, datetime.now(UTC))
+        usage = verdict.usage if verdict.source != "none" else NOTHING
+        exchange.charge_nanos = event.charge_nanos
+    record = record_of(exchange, caller, event, usage)
+    exchange.finished = True
+    exchange.usage_extra["cost"] = exchange.charge_nanos / NANOS_PER_USD
+    if share is not None:
+        services.slices.end(share, exchange.charge_nanos)
+    if exchange.rate is not None:
+        services.limiter.done(exchange.id, usage.prompt_size + usage.output_size)
     metrics.observe_request(record, exchange.attempts)
-    await journal.append(JournalEvent(usage=event, request=record, attempts=tuple(exchange.attempts)))
+    return services.journal.append(caller.organization_id, JournalEvent(record, event))

@@ -13,5 +13,5 @@ from observability.recorder import store
 def settle_events(cursor: Any, events: Sequence[JournalEvent]) -> None:
     """Charge and log these events, each once however often it comes. The caller owns the transaction."""
     # The log first: settling locks wallets, and those locks should be short.
-    store(cursor, [(event.request, event.attempts) for event in events])
+    store(cursor, [event.request for event in events])
     settle(cursor, [event.usage for event in events if event.usage is not None])

@@ -25,4 +25,4 @@ def sweep_holds() -> int:
     """Release holds that expired without an event."""
     with journal_redis() as redis:
         drain.drain(redis)
-        return drain.sweep_expired(redis)
+    return drain.sweep_expired()

@@ -8,17 +8,15 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from observability.models import AttemptLog, RequestLog
+from observability.models import RequestLog
 
 if TYPE_CHECKING:
-    from django.contrib.admin import ModelAdmin, TabularInline  # unfold's have no types
+    from django.contrib.admin import ModelAdmin  # unfold's has no types
     from django.db.models import Model
 
     _Admin = ModelAdmin[Any]
-    _Inline = TabularInline[Any, Any]
 else:
     from unfold.admin import ModelAdmin as _Admin
-    from unfold.admin import TabularInline as _Inline
 
 
 class ReadOnly:
@@ -32,16 +30,6 @@ class ReadOnly:
         return False
 
 
-class AttemptLogInline(ReadOnly, _Inline):
-    model = AttemptLog
-    extra = 0
-    fields = (
-        *("number", "provider", "deployment_id", "dialect", "reason", "started_ms", "first_token_ms"),
-        *("duration_ms", "status", "error_class", "error_code"),
-    )
-    ordering = ("number",)
-
-
 @admin.register(RequestLog)
 class RequestLogAdmin(ReadOnly, _Admin):
     list_display = ("created_at", "model", "provider", "outcome", "status", "charge_nanos", "duration_ms")
@@ -50,4 +38,3 @@ class RequestLogAdmin(ReadOnly, _Admin):
     search_help_text = _("Request id, organization or key number")
     ordering = ("-id",)
     show_full_result_count = False  # counting the whole log would read all of it
-    inlines = (AttemptLogInline,)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Final
 from uuid import UUID
 
-from django.db.models import QuerySet
 from django.http import QueryDict
 from django.utils.http import urlencode
 
-from observability.models import RequestLog, UsageHour
+from observability.log_rows import HIGHEST, LOWEST, Wanted, read_rows
+from observability.models import RequestLog
+from observability.partitions import first_id_at
 
 PAGE_SIZE: Final = 50
 SPANS: Final = {
@@ -24,7 +25,7 @@ SPANS: Final = {
     "all": None,
 }
 RESULTS: Final = ("answered", "failover", "client_left", "failed", "refused")
-MODELS_SEEN_WITHIN: Final = timedelta(days=90)
+STATUSES: Final = (400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 499, 500, 502, 503, 504, 529)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class LogFilter:
     span: str = "24h"
     result: str = ""
     model: str = ""
+    provider: str = ""
+    status: int | None = None
     key: int | None = None
     project: int | None = None
     search: str = ""
@@ -52,7 +55,9 @@ class LogFilter:
     @property
     def narrows(self) -> bool:
         """Whether anything but the time span hides rows."""
-        return bool(self.result or self.model or self.key or self.project or self.search)
+        return bool(
+            self.result or self.model or self.provider or self.status or self.key or self.project or self.search
+        )
 
     def query(self) -> str:
         """The address's query string for these filters, defaults left out."""
@@ -60,6 +65,8 @@ class LogFilter:
             "span": self.span if self.span != "24h" else "",
             "result": self.result,
             "model": self.model,
+            "provider": self.provider,
+            "status": self.status or "",
             "key": self.key or "",
             "project": self.project or "",
             "q": self.search,
@@ -76,10 +83,13 @@ class LogFilter:
 def read_filter(query: QueryDict) -> LogFilter:
     """The filters in an address. What makes no sense is ignored."""
     span, result = query.get("span", ""), query.get("result", "")
+    status = _as_id(query.get("status", ""))
     return LogFilter(
         span=span if span in SPANS else "24h",
         result=result if result in RESULTS else "",
         model=query.get("model", "")[:160].replace("\0", ""),
+        provider=query.get("provider", "")[:64].replace("\0", ""),
+        status=status if status in STATUSES else None,
         key=_as_id(query.get("key", "")),
         project=_as_id(query.get("project", "")),
         search=query.get("q", "").strip()[:160].replace("\0", ""),
@@ -100,11 +110,6 @@ def _as_id(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
-def first_id_at(moment: datetime) -> UUID:
-    """The lowest UUIDv7 of that moment: ids carry their time, so one index serves order, paging and time span."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
-
-
 @dataclass(frozen=True, slots=True)
 class LogPage:
     rows: list[RequestLog] = field(default_factory=list)
@@ -117,44 +122,41 @@ class LogPage:
         return blake2b(b"".join(row.id.bytes for row in self.rows), digest_size=8).hexdigest()
 
 
-def models_seen(organization_id: int, *, now: datetime) -> list[str]:
-    """The models this organization has used lately, from the hourly sums."""
-    recent = UsageHour.objects.filter(organization_id=organization_id, hour__gte=now - MODELS_SEEN_WITHIN)
-    return sorted(recent.exclude(model="").values_list("model", flat=True).distinct())
+def rows_wanted(
+    chosen: LogFilter, *, organization_id: int, project_ids: Sequence[int], models: Sequence[str], now: datetime
+) -> Wanted:
+    """The organization's rows that pass the filters. `models` are those it has used: what is searched for among."""
+    if chosen.request_id:
+        # The lowest id beyond one id: the range holds that row alone.
+        beyond = UUID(int=min(chosen.request_id.int + 1, HIGHEST.int))
+        return Wanted(organization_id, project_ids, low=chosen.request_id, high=beyond)
+    found = [name for name in models if chosen.search.lower() in name.lower()] if chosen.search else None
+    if chosen.model:
+        found = [chosen.model] if found is None or chosen.model in found else []
+    span = SPANS[chosen.span]
+    return Wanted(
+        organization_id,
+        [one for one in project_ids if chosen.project in (None, one)],
+        key=chosen.key,
+        models=found,
+        provider=chosen.provider,
+        result=chosen.result,
+        status=chosen.status,
+        low=first_id_at(now - span) if span else LOWEST,
+    )
 
 
-def matching(
-    wanted: LogFilter, *, organization_id: int, project_ids: Sequence[int], models: Sequence[str], now: datetime
-) -> QuerySet[RequestLog]:
-    """The organization's rows that pass the filters, without order or cursor."""
-    rows = RequestLog.objects.filter(organization_id=organization_id, project_id__in=project_ids)
-    if wanted.request_id:
-        return rows.filter(id=wanted.request_id)
-    if span := SPANS[wanted.span]:
-        rows = rows.filter(id__gte=first_id_at(now.astimezone(UTC) - span))
-    if wanted.search:
-        rows = rows.filter(model__in=[name for name in models if wanted.search.lower() in name.lower()])
-    if wanted.model:
-        rows = rows.filter(model=wanted.model)
-    if wanted.key:
-        rows = rows.filter(api_key_id=wanted.key)
-    if wanted.project:
-        rows = rows.filter(project_id=wanted.project)
-    if wanted.result == "failover":
-        return rows.filter(outcome=RequestLog.Outcome.ANSWERED, attempt_count__gt=1)
-    return rows.filter(outcome=wanted.result) if wanted.result else rows
-
-
-def page_of(rows: QuerySet[RequestLog], wanted: LogFilter, *, size: int = PAGE_SIZE) -> LogPage:
+def page_of(wanted: Wanted, chosen: LogFilter, *, size: int = PAGE_SIZE) -> LogPage:
     """One page, newest first. A page of newer rows joins seamlessly to the one it was reached from."""
-    if wanted.after:
-        found = list(rows.filter(id__gt=wanted.after).order_by("id")[: size + 1])
+    if chosen.after:
+        above = replace(wanted, low=max(wanted.low, UUID(int=min(chosen.after.int + 1, HIGHEST.int))))
+        found = read_rows(above, limit=size + 1, newest_first=False)
         if found:
             shown = found[:size][::-1]
             return LogPage(shown, newer=shown[0].id if len(found) > size else None, older=shown[-1].id)
-        return page_of(rows, wanted.at(), size=size)
-    older = rows.filter(id__lt=wanted.before) if wanted.before else rows
-    found = list(older.order_by("-id")[: size + 1])
+        return page_of(wanted, chosen.at(), size=size)
+    below = replace(wanted, high=min(wanted.high, chosen.before)) if chosen.before else wanted
+    found = read_rows(below, limit=size + 1)
     shown = found[:size]
     more = shown[-1].id if len(found) > size else None
-    return LogPage(shown, newer=shown[0].id if wanted.before and shown else None, older=more)
+    return LogPage(shown, newer=shown[0].id if chosen.before and shown else None, older=more)

@@ -19,7 +19,8 @@ import structlog
 from psycopg.rows import class_row, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
-from billing.receipts.document import ATTEMPT_COLUMNS, RECORD_COLUMNS
+from billing.receipts.document import RECORD_COLUMNS
+from observability.records import attempts_in
 
 AT_ONCE: Final = 4
 PATIENCE_S: Final = 3.0
@@ -29,13 +30,11 @@ log = structlog.get_logger(__name__)
 Row = dict[str, Any]
 
 _LOG: Final = "SELECT * FROM observability_requestlog WHERE id = %s AND organization_id = %s"
-_ATTEMPTS: Final = (
-    f"SELECT {', '.join(ATTEMPT_COLUMNS)} FROM observability_attemptlog"  # noqa: S608 - constants
-    " WHERE request_id = %s ORDER BY number"
-)
+# The first part has its request's id; an index knows the further ones.
 _RECORDS: Final = (
     f"SELECT {', '.join(RECORD_COLUMNS)} FROM billing_usagerecord"  # noqa: S608 - constants
-    " WHERE request_id = %s AND organization_id = %s ORDER BY part"
+    " WHERE ((id = %(id)s AND request_id = %(id)s) OR (request_id = %(id)s AND id <> request_id))"
+    " AND organization_id = %(organization_id)s ORDER BY part"
 )
 # A request's own hold has its id and is open until its charge is settled.
 _WAITS: Final = """
@@ -128,11 +127,12 @@ class Lookups:
         async with self._connection() as conn, conn.cursor(row_factory=dict_row) as cur:
             log_row = await (await cur.execute(_LOG, (request_id, organization_id))).fetchone()
             # Read after the log: they were committed together, so whoever sees the log sees its charge.
-            records = await (await cur.execute(_RECORDS, (request_id, organization_id))).fetchall()
+            owned = {"id": request_id, "organization_id": organization_id}
+            records = await (await cur.execute(_RECORDS, owned)).fetchall()
             if log_row is None and not records:
                 return None
-            attempts = await (await cur.execute(_ATTEMPTS, (request_id,))).fetchall()
-        return Generation(log_row, attempts, records)
+        attempts = attempts_in(log_row["trace"]) if log_row else []
+        return Generation(log_row, [attempt._asdict() for attempt in attempts], records)
 
     async def is_pending(self, organization_id: int, request_id: UUID, at: datetime) -> bool:
         """Whether a request that `generation` does not know may still be running, or wait in the journal."""

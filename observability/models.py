@@ -8,6 +8,8 @@ from django.utils.translation import gettext_lazy as _
 
 
 class RequestLog(models.Model):
+    """One row per request, in partitions by time: `partitions.py` makes them ahead and drops the old ones."""
+
     class Outcome(models.TextChoices):
         ANSWERED = "answered", _("Answered")
         CLIENT_LEFT = "client_left", _("Client left")
@@ -19,14 +21,14 @@ class RequestLog(models.Model):
     organization_id = models.BigIntegerField()
     project_id = models.BigIntegerField()
     api_key_id = models.BigIntegerField()
-    endpoint = models.CharField(_("endpoint"), max_length=32)  # the client's dialect
+    endpoint = models.CharField(_("endpoint"), max_length=64)  # the client's dialect
     model_requested = models.CharField(_("asked for"), max_length=160, blank=True, default="")  # known names only
     model = models.CharField(_("model"), max_length=160, blank=True, default="")
     provider = models.CharField(_("provider"), max_length=64, blank=True, default="")
     outcome = models.CharField(_("result"), max_length=12, choices=Outcome)
-    status = models.PositiveSmallIntegerField(_("status"))
+    status = models.SmallIntegerField(_("status"))
     error_code = models.CharField(_("error"), max_length=64, blank=True, default="")
-    finish_reason = models.CharField(_("finish"), max_length=24, blank=True, default="")
+    finish_reason = models.CharField(_("finish"), max_length=64, blank=True, default="")
     stream = models.BooleanField(_("streamed"), default=False)
     input_tokens = models.BigIntegerField(default=0)  # everything read, cached included
     cache_read_tokens = models.BigIntegerField(default=0)
@@ -35,58 +37,37 @@ class RequestLog(models.Model):
     reasoning_tokens = models.BigIntegerField(default=0)
     usage_source = models.CharField(max_length=12, blank=True, default="")
     charge_nanos = models.BigIntegerField(_("charged"), default=0)
-    currency = models.CharField(max_length=3, default="USD")
-    policy = models.CharField(max_length=32, blank=True, default="")
-    first_token_ms = models.PositiveIntegerField(null=True)
-    duration_ms = models.PositiveIntegerField(default=0)
-    overhead_us = models.PositiveIntegerField(default=0)
-    attempt_count = models.PositiveSmallIntegerField(default=0)
+    policy = models.CharField(max_length=64, blank=True, default="")
+    first_token_ms = models.IntegerField(null=True)
+    duration_ms = models.IntegerField(default=0)
+    overhead_us = models.IntegerField(default=0)
+    attempt_count = models.SmallIntegerField(default=0)
+    trace = models.JSONField(null=True)  # the attempts and why these: `records.attempts_in`
 
     class Meta:
         verbose_name = _("request log")
         verbose_name_plural = _("request logs")
         indexes = [
-            models.Index(fields=["project_id", "-id"], name="log_by_project"),
-            models.Index(fields=["organization_id", "-id"], name="log_by_organization"),
-            models.Index(fields=["api_key_id", "-id"], name="log_by_key"),
-            # What one looks for is rare among what went well; these two stay small.
+            models.Index(fields=["project_id", "id"], name="log_of_project"),
+            models.Index(fields=["api_key_id", "id"], name="log_of_key"),
+            # What one looks for is rare among what went well; these stay small, and cost nothing where all goes well.
             models.Index(
-                fields=["organization_id", "outcome", "-id"],
-                name="log_not_answered",
+                fields=["project_id", "outcome", "id"],
+                name="log_of_project_by_outcome",
                 condition=Q(outcome__in=["client_left", "failed", "refused"]),
             ),
-            models.Index(fields=["organization_id", "-id"], name="log_failover", condition=Q(attempt_count__gt=1)),
+            models.Index(
+                fields=["project_id", "status", "id"], name="log_of_project_by_status", condition=Q(status__gte=400)
+            ),
+            models.Index(fields=["project_id", "id"], name="log_of_failovers", condition=Q(attempt_count__gt=1)),
         ]
 
     def __str__(self) -> str:
         return str(self.id)
 
 
-class AttemptLog(models.Model):
-    request = models.ForeignKey(RequestLog, on_delete=models.CASCADE, related_name="attempts")
-    number = models.PositiveSmallIntegerField()
-    provider = models.CharField(_("provider"), max_length=64)
-    deployment_id = models.BigIntegerField()
-    dialect = models.CharField(max_length=24)
-    reason = models.CharField(max_length=32)  # why this one: first choice, failover …
-    started_ms = models.PositiveIntegerField()  # after the request began
-    first_token_ms = models.PositiveIntegerField(null=True)
-    duration_ms = models.PositiveIntegerField()
-    status = models.PositiveSmallIntegerField(null=True)  # the upstream's HTTP status, if it gave one
-    error_class = models.CharField(max_length=32, blank=True, default="")
-    error_code = models.CharField(max_length=64, blank=True, default="")  # a known code of the provider's
-
-    class Meta:
-        verbose_name = _("attempt log")
-        verbose_name_plural = _("attempt logs")
-        constraints = [models.UniqueConstraint(fields=["request", "number"], name="one_row_per_attempt")]
-
-    def __str__(self) -> str:
-        return f"{self.number} {self.provider}"
-
-
 class UsageHour(models.Model):
-    """Sums per hour, so that pages never scan the log."""
+    """Sums per hour, so that pages never scan the log. No index holds a sum: adding to one touches its row alone."""
 
     hour = models.DateTimeField()
     organization_id = models.BigIntegerField()
@@ -101,7 +82,7 @@ class UsageHour(models.Model):
     cache_read_tokens = models.BigIntegerField(default=0)
     output_tokens = models.BigIntegerField(default=0)
     charge_nanos = models.BigIntegerField(default=0)
-    currency = models.CharField(max_length=3, default="USD")
+    currency = models.CharField(max_length=3, db_default="USD")
     first_token_ms_sum = models.BigIntegerField(default=0)
     first_token_count = models.BigIntegerField(default=0)
 
@@ -114,7 +95,10 @@ class UsageHour(models.Model):
                 name="one_row_per_hour",
             )
         ]
-        indexes = [models.Index(fields=["api_key_id", "hour"], include=["charge_nanos"], name="hours_by_key")]
+        indexes = [
+            models.Index(fields=["api_key_id", "hour"], name="hours_of_key"),
+            models.Index(fields=["organization_id", "model", "provider", "hour"], name="hours_of_model"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H} {self.model}"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Any, Final, cast
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from django.db.models import Min, QuerySet, Sum
-from django.db.models.functions import TruncDate
 
 from observability.charts import BarChart, stacked_bars
+from observability.hour_sums import read_sums
+from observability.hours import SUMS
 from observability.models import UsageHour
 
 RANGES: Final = {"today": 1, "7d": 7, "30d": 30}  # days, today included
@@ -39,6 +40,12 @@ class Figures:
     @property
     def first_token_ms(self) -> int | None:
         return self.first_token_ms_sum // self.first_token_count if self.first_token_count else None
+
+    @property
+    def failed_percent(self) -> str:
+        """Of requests that were not answered, whatever the reason; rounded up to two places, so that 0% means none."""
+        hundredths = -((self.answered - self.requests) * 10_000 // self.requests) if self.requests else 0
+        return f"{hundredths / 100:.2f}".rstrip("0").rstrip(".")
 
     @property
     def cached_percent(self) -> int:
@@ -72,20 +79,20 @@ def hours_since(organization_id: int, project_ids: Sequence[int], start: datetim
 
 def summarize(organization_id: int, project_ids: Sequence[int], days: Sequence[date], zone: ZoneInfo) -> Overview:
     """Sums for the days. An hour counts to the day in which it begins in `zone`."""
-    start = datetime.combine(days[0], time(), tzinfo=zone)
-    hours = hours_since(organization_id, project_ids, start)
-    grouped = hours.annotate(day=TruncDate("hour", tzinfo=zone)).values("day", "model")
-    by_day = cast("list[dict[str, Any]]", list(grouped.annotate(**{name: Sum(name) for name in _SUMS}).order_by()))
-    total = {name: sum(row[name] for row in by_day) for name in _SUMS}
-    figures = Figures(charged_nanos=total.pop("charge_nanos"), **total)
-    charges = {(row["day"], row["model"]): row["charge_nanos"] for row in by_day}
-    return Overview(figures, stacked_bars(days, charges), _top_keys(hours))
+    start, end = (datetime.combine(day, time(), tzinfo=zone) for day in (days[0], days[-1] + timedelta(days=1)))
+    by_day = read_sums(organization_id, project_ids, start, end, by="model", days_of=zone)
+    figures = figures_of(tuple(map(sum, zip(*(row.sums for row in by_day), strict=True))))
+    charges = {(row.at, row.name): row.sums[_CHARGE] for row in by_day}
+    return Overview(figures, stacked_bars(days, charges), _top_keys(hours_since(organization_id, project_ids, start)))
 
 
-_SUMS: Final = (
-    *("charge_nanos", "requests", "answered", "failed_over", "input_tokens", "cache_read_tokens", "output_tokens"),
-    *("first_token_ms_sum", "first_token_count"),
-)
+_CHARGE: Final = SUMS.index("charge_nanos")
+
+
+def figures_of(sums: Sequence[int]) -> Figures:
+    """Figures from sums in the order of SUMS; zeros from none at all."""
+    by_name = dict(zip(SUMS, sums or [0] * len(SUMS), strict=True))
+    return Figures(charged_nanos=by_name.pop("charge_nanos"), **by_name)
 
 
 def _top_keys(hours: QuerySet[UsageHour]) -> tuple[TopKey, ...]:

@@ -28,9 +28,12 @@ from accounts.sample_models import sample_model
 from billing.ledger import balance
 from billing.receipts.document import public_id
 from billing.usage_records import receipt_of
-from observability.log_query import LogFilter, LogPage, matching, models_seen, page_of, read_filter
+from observability.log_query import STATUSES, LogFilter, LogPage, page_of, read_filter, rows_wanted
+from observability.log_rows import Wanted, read_rows
 from observability.models import RequestLog
+from observability.names_seen import names_seen
 from observability.overview import RANGES, days_of, first_request_at, summarize
+from observability.records import attempts_in
 from observability.results import Badge, badge_of, explain, was_failover
 from observability.waterfall import waterfall
 
@@ -79,17 +82,15 @@ def logs(request: HttpRequest) -> HttpResponse:
     wanted = read_filter(request.GET)
     if wanted.project:
         project_or_404(request, wanted.project)
-    models = models_seen(organization.pk, now=timezone.now())
-    page = page_of(
-        matching(
-            wanted,
-            organization_id=organization.pk,
-            project_ids=[project.pk for project in projects],
-            models=models,
-            now=timezone.now(),
-        ),
+    seen = names_seen(organization.pk)
+    rows = rows_wanted(
         wanted,
+        organization_id=organization.pk,
+        project_ids=[project.pk for project in projects],
+        models=seen.models,
+        now=timezone.now(),
     )
+    page = page_of(rows, wanted)
     if request.GET.get("seen") == page.digest:
         return HttpResponse(status=204)
     keys = _keys_of(request)
@@ -99,7 +100,10 @@ def logs(request: HttpRequest) -> HttpResponse:
     chosen = {
         "spans": SPAN_NAMES,
         "results": RESULT_NAMES,
-        "models": models,
+        "statuses": STATUSES,
+        "models": seen.models,
+        "providers": seen.providers,
+        "export_url": f"{reverse('logs_export')}?{wanted.at().query()}",
         "projects": projects,
         "keys": keys.values(),
     }
@@ -139,14 +143,12 @@ def _rows(found: Iterable[RequestLog], keys: Mapping[int, ApiKey]) -> list[LogRo
 def log(request: HttpRequest, request_id: UUID) -> HttpResponse:
     """One request: what happened, who was tried, what it cost. Its own page, or the drawer's content for htmx."""
     organization = current_organization(request)
-    row = (
-        RequestLog.objects.filter(pk=request_id, organization_id=organization.pk, project_id__in=projects_of(request))
-        .prefetch_related("attempts")
-        .first()
-    )
+    row = RequestLog.objects.filter(
+        pk=request_id, organization_id=organization.pk, project_id__in=projects_of(request)
+    ).first()
     if row is None:
         raise Http404
-    attempts = sorted(row.attempts.all(), key=lambda attempt: attempt.number)
+    attempts = attempts_in(row.trace)
     context = {
         "nav": "logs",
         "log": row,
@@ -193,7 +195,7 @@ def _figures(request: HttpRequest, organization: Organization, keys: Mapping[int
     range_name = request.GET.get("range", "7d") if request.GET.get("range", "7d") in RANGES else "7d"
     zone = ZoneInfo(timezone.get_current_timezone_name())
     summary = summarize(organization.pk, ids, days_of(range_name, now=timezone.now(), zone=zone), zone)
-    latest = RequestLog.objects.filter(organization_id=organization.pk, project_id__in=ids).order_by("-id")[:LATEST]
+    latest = read_rows(Wanted(organization.pk, ids), limit=LATEST)
     return {
         "summary": summary,
         "figures": summary.figures,

@@ -11,10 +11,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts.access import current_organization, projects_of
-from billing.receipts.document import ATTEMPT_COLUMNS, request_id_in
+from billing.receipts.document import request_id_in
 from billing.receipts.signing import Signer
 from billing.usage_records import receipt_document_of
-from observability.models import AttemptLog
+from observability.models import RequestLog
+from observability.records import attempts_in
 
 
 @login_required
@@ -25,10 +26,10 @@ def download(request: HttpRequest, public_id: str) -> HttpResponse:
     request_id = request_id_in(public_id)
     if request_id is None or not settings.RECEIPT_SIGNING_KEY:
         raise Http404
-    attempts = AttemptLog.objects.filter(request_id=request_id).order_by("number").values(*ATTEMPT_COLUMNS)
+    trace = RequestLog.objects.filter(pk=request_id).values_list("trace", flat=True).first()
     document = receipt_document_of(
         request_id,
-        list(attempts),
+        [attempt._asdict() for attempt in attempts_in(trace)],
         organization_id=current_organization(request).pk,
         project_ids=projects_of(request).values_list("pk", flat=True),
     )

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
-from uuid import UUID
 
-from observability.records import AttemptRecord, RequestRecord
+import structlog
+from psycopg.errors import UniqueViolation
 
-Finished = tuple[RequestRecord, tuple[AttemptRecord, ...]]
+from observability.hours import add_to_hours
+from observability.records import RequestRecord
+from observability.rows import COLUMNS, Row, row_of
+
+log = structlog.get_logger(__name__)
+_MOST_TRIES: Final = 5
+
+_COPY: Final = f"COPY observability_requestlog ({', '.join(COLUMNS)}) FROM STDIN"
+_KNOWN: Final = "SELECT id::text FROM observability_requestlog WHERE id = ANY(%s::uuid[])"
 
 
 class Cursor(Protocol):
@@ -17,111 +25,62 @@ class Cursor(Protocol):
 
     def execute(self, sql: Any, params: Any = ..., /) -> Any: ...
     def fetchall(self) -> Any: ...
+    def copy(self, statement: Any) -> AbstractContextManager[Any]: ...
 
 
-# The types that rows are read with; the keys are the columns, in order.
-_REQUEST_COLUMNS: Final = {
-    "id": "uuid",
-    "created_at": "timestamptz",
-    "organization_id": "bigint",
-    "project_id": "bigint",
-    "api_key_id": "bigint",
-    "endpoint": "text",
-    "model_requested": "text",
-    "model": "text",
-    "provider": "text",
-    "outcome": "text",
-    "status": "smallint",
-    "error_code": "text",
-    "finish_reason": "text",
-    "stream": "boolean",
-    "input_tokens": "bigint",
-    "cache_read_tokens": "bigint",
-    "cache_write_tokens": "bigint",
-    "output_tokens": "bigint",
-    "reasoning_tokens": "bigint",
-    "usage_source": "text",
-    "charge_nanos": "bigint",
-    "currency": "text",
-    "policy": "text",
-    "first_token_ms": "integer",
-    "duration_ms": "integer",
-    "overhead_us": "integer",
-    "attempt_count": "smallint",
-}
-_ATTEMPT_COLUMNS: Final = {
-    "request_id": "uuid",
-    "number": "smallint",
-    "provider": "text",
-    "deployment_id": "bigint",
-    "dialect": "text",
-    "reason": "text",
-    "started_ms": "integer",
-    "first_token_ms": "integer",
-    "duration_ms": "integer",
-    "status": "smallint",
-    "error_class": "text",
-    "error_code": "text",
-}
+def store(cur: Cursor, records: Sequence[RequestRecord]) -> None:
+    """Write the requests, and add those that are new to the hourly sums.
 
-
-def _insert(table: str, columns: dict[str, str], order: str, ending: str = "") -> str:
-    names = ", ".join(columns)
-    shape = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-    return (  # every part is a constant of this module
-        f"INSERT INTO {table} ({names}) SELECT {names} FROM jsonb_to_recordset(%s::jsonb) AS r({shape}) "  # noqa: S608
-        f"ORDER BY {order} ON CONFLICT DO NOTHING{ending}"
-    )
-
-
-_INSERT_REQUESTS: Final = _insert("observability_requestlog", _REQUEST_COLUMNS, "id", " RETURNING id")
-_INSERT_ATTEMPTS: Final = _insert("observability_attemptlog", _ATTEMPT_COLUMNS, "request_id, number")
-
-# Every writer takes the rows of the sums in the order of the unique key, so that no two wait for each other.
-_ADD_TO_HOURS: Final = """
-INSERT INTO observability_usagehour AS sums (
-    organization_id, hour, project_id, api_key_id, model, provider, currency,
-    requests, answered, failed_over, input_tokens, cache_read_tokens, output_tokens,
-    charge_nanos, first_token_ms_sum, first_token_count)
-SELECT organization_id, date_trunc('hour', created_at, 'UTC') AS hour, project_id, api_key_id, model, provider,
-    min(currency), count(*), count(*) FILTER (WHERE outcome = 'answered'),
-    count(*) FILTER (WHERE outcome = 'answered' AND attempt_count > 1),
-    sum(input_tokens), sum(cache_read_tokens), sum(output_tokens), sum(charge_nanos),
-    coalesce(sum(first_token_ms), 0), count(first_token_ms)
-FROM observability_requestlog WHERE id = ANY(%s)
-GROUP BY organization_id, date_trunc('hour', created_at, 'UTC'), project_id, api_key_id, model, provider
-ORDER BY organization_id, hour, project_id, api_key_id, model, provider
-ON CONFLICT (organization_id, hour, project_id, api_key_id, model, provider) DO UPDATE SET
-    requests = sums.requests + excluded.requests,
-    answered = sums.answered + excluded.answered,
-    failed_over = sums.failed_over + excluded.failed_over,
-    input_tokens = sums.input_tokens + excluded.input_tokens,
-    cache_read_tokens = sums.cache_read_tokens + excluded.cache_read_tokens,
-    output_tokens = sums.output_tokens + excluded.output_tokens,
-    charge_nanos = sums.charge_nanos + excluded.charge_nanos,
-    first_token_ms_sum = sums.first_token_ms_sum + excluded.first_token_ms_sum,
-    first_token_count = sums.first_token_count + excluded.first_token_count
-"""
-
-
-def store(cur: Cursor, records: Sequence[Finished]) -> None:
-    """Write the requests with their attempts, and add those that are new to the hourly sums.
-
-    Runs inside the caller's transaction and is safe to repeat with the same records. Locks rows of the sums in a
-    fixed order; a caller that also locks ledger accounts calls this first, so that those stay the last locks taken.
+    Runs inside the caller's transaction and is safe to repeat with the same records. A row that no column could take
+    is left out and counted in our log, so that the rest is stored. Locks rows of the log and of the sums in a fixed
+    order; a caller that also locks ledger accounts calls this first, so that those stay the last locks taken.
     """
-    first_of = {record.id: (record, attempts) for record, attempts in reversed(records)}
-    if not first_of:
+    rows = _rows(records)
+    if not rows:
         return
-    cur.execute(_INSERT_REQUESTS, [json.dumps([record.to_json() for record, _ in first_of.values()])])
-    new: list[UUID] = [row[0] for row in cur.fetchall()]
-    if not new:
-        return
-    cur.execute(_INSERT_ATTEMPTS, [json.dumps(list(_attempt_rows(first_of[id_] for id_ in new)))])
-    cur.execute(_ADD_TO_HOURS, [new])
+    new = _insert(cur, rows)
+    if new:
+        add_to_hours(cur, new)
 
 
-def _attempt_rows(finished: Iterable[Finished]) -> Iterable[dict[str, Any]]:
-    for record, attempts in finished:
-        for attempt in attempts:
-            yield {"request_id": str(record.id), **attempt.to_json()}
+def _rows(records: Sequence[RequestRecord]) -> list[Row]:
+    """What can be stored, each request once, in the order of ids."""
+    by_id: dict[str, Row] = {}
+    unreadable = 0
+    for record in records:
+        row = row_of(record)
+        if row is None:
+            unreadable += 1
+        else:
+            by_id.setdefault(row.id, row)
+    if unreadable:
+        log.error("log_rows_left_out", rows=unreadable)
+    return [by_id[id_] for id_ in sorted(by_id)]
+
+
+def _insert(cur: Cursor, rows: list[Row]) -> list[Row]:
+    """Write the rows that the log does not have, and return them.
+
+    Nearly always all are new, so they are copied straight into the table. Only where one is not, which the primary
+    key says, the known ones are looked up and left out; another writer may bring more of them meanwhile.
+    """
+    for _ in range(_MOST_TRIES):
+        cur.execute("SAVEPOINT store_log")
+        try:
+            with cur.copy(_COPY) as copy:
+                copy.write("".join([row.line for row in rows]))
+        except UniqueViolation:
+            cur.execute("ROLLBACK TO SAVEPOINT store_log")
+            known = _known(cur, [row.id for row in rows])
+            rows = [row for row in rows if row.id not in known]
+            if not rows:
+                return []
+        else:
+            cur.execute("RELEASE SAVEPOINT store_log")
+            return rows
+    raise RuntimeError("others keep storing the same requests")
+
+
+def _known(cur: Cursor, ids: Iterable[str]) -> Collection[str]:
+    cur.execute(_KNOWN, [list(ids)])
+    return {row[0] for row in cur.fetchall()}

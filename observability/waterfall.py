@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from observability.charts import Span, spans
-from observability.models import AttemptLog, RequestLog
+from observability.models import RequestLog
+from observability.records import AttemptRecord
 
 
 @dataclass(frozen=True, slots=True)
 class WaterfallRow:
-    attempt: AttemptLog | None  # None: our own share
+    attempt: AttemptRecord | None  # None: our own share
     node: str  # "", "won" or "lost"
     bars: tuple[Span, ...]
     duration_ms: Decimal
@@ -21,7 +22,7 @@ class WaterfallRow:
     tokens_per_second: int | None = None
 
 
-def waterfall(log: RequestLog, attempts: Sequence[AttemptLog]) -> list[WaterfallRow]:
+def waterfall(log: RequestLog, attempts: Sequence[AttemptRecord]) -> list[WaterfallRow]:
     """Rows in the order of time. The last attempt without an error is the one that answered."""
     total = max([log.duration_ms, 1, *(one.started_ms + one.duration_ms for one in attempts)])
     own_ms = Decimal(log.overhead_us) / 1000
@@ -29,7 +30,7 @@ def waterfall(log: RequestLog, attempts: Sequence[AttemptLog]) -> list[Waterfall
     return [own, *(_attempt_row(log, one, total) for one in attempts)]
 
 
-def _attempt_row(log: RequestLog, one: AttemptLog, total: int) -> WaterfallRow:
+def _attempt_row(log: RequestLog, one: AttemptRecord, total: int) -> WaterfallRow:
     failed = bool(one.error_class or one.error_code)
     if failed or one.first_token_ms is None:
         css = "fail" if failed else "give"

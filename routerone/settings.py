@@ -56,12 +56,20 @@ DRAIN_S = env.float("DRAIN_S", default=120.0)  # how long running streams may fi
 FIRST_BYTE_TIMEOUT_S = env.float("FIRST_BYTE_TIMEOUT_S", default=120.0)
 STALL_TIMEOUT_S = env.float("STALL_TIMEOUT_S", default=90.0)
 KEEP_ALIVE_S = env.float("KEEP_ALIVE_S", default=10.0)  # silence after which a stream gets a sign of life
+UPSTREAM_TRANSPORT = env.str("UPSTREAM_TRANSPORT", default="pooled")  # or httpx, the slower reference
+SLICE_LEASE_S = env.float("SLICE_LEASE_S", default=60.0)  # how long a process may admit requests on a lease of credit
+HOLD_MARGIN_S = env.float("HOLD_MARGIN_S", default=60.0)  # a lease outlives the longest request by this
+SWEEP_MARGIN_S = env.float("SWEEP_MARGIN_S", default=60.0)  # an expired lease is freed this much later
+JOURNAL_STALLED_S = env.float("JOURNAL_STALLED_S", default=15.0)  # then the gateway settles by itself
+JOURNAL_SHARDS = env.int("JOURNAL_SHARDS", default=2)  # streams; the same in every process of an installation
 GATEWAY_PROCESSES = env.int("GATEWAY_PROCESSES", default=1)  # share of a limit per process while Redis is away
 GATEWAY_DB_POOL_MAX = env.int("GATEWAY_DB_POOL_MAX", default=16)
+LOG_RETENTION_DAYS = env.int("LOG_RETENTION_DAYS", default=90)  # charge records are kept, whatever their age
 DEFAULT_REQUESTS_PER_MINUTE = env.int("DEFAULT_REQUESTS_PER_MINUTE", default=600)
 SANDBOX_ENABLED = env.bool("SANDBOX_ENABLED", default=EMBEDDED)
 SANDBOX_URL = env.str("SANDBOX_URL", default="")  # set by the supervisor
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["*"] if EMBEDDED else [])
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])  # networks whose X-Forwarded-For is believed
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[PUBLIC_URL])
 SECURE = env.bool("SECURE", default=PUBLIC_URL.startswith("https://"))
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
@@ -131,6 +139,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "settle-usage": {"task": "gateway.tasks.settle_usage", "schedule": 1.0, "options": {"expires": 5}},
+    "keep-log": {"task": "observability.tasks.keep_log", "schedule": 6 * 3600.0, "options": {"expires": 3600}},
     "sweep-holds": {"task": "gateway.tasks.sweep_holds", "schedule": 30.0, "options": {"expires": 30}},
 }
 

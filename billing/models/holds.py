@@ -12,7 +12,8 @@ class Hold(models.Model):
     """A lease of credit to one gateway process, for one request or many.
 
     `remaining_nanos` of what the wallet and the windows hold belong to it. While open: amount less what was settled.
-    Once the process has given it back (returned): what it spent less what was settled. Done or swept: zero.
+    Once the process has given it back (returned): what it spent, within the amount, less what was settled. Done or
+    swept: zero.
     """
 
     class State(models.TextChoices):
@@ -27,7 +28,7 @@ class Hold(models.Model):
         OVERFLOW = "overflow", _("Wallet, beyond the plan")
 
     id = models.UUIDField(primary_key=True, editable=False)
-    account = models.ForeignKey("billing.LedgerAccount", on_delete=models.PROTECT, related_name="holds")
+    account = models.ForeignKey("billing.LedgerAccount", on_delete=models.PROTECT, related_name="holds", db_index=False)
     organization_id = models.BigIntegerField()
     project_id = models.BigIntegerField(null=True)  # set where a budget made it a lease for one project or key
     api_key_id = models.BigIntegerField(null=True)
@@ -53,7 +54,8 @@ class Hold(models.Model):
         indexes = [
             models.Index(
                 fields=["expires_at"], name="open_holds_by_expiry", condition=Q(state__in=["open", "returned"])
-            )
+            ),
+            models.Index(fields=["account"], name="open_holds_by_account", condition=Q(state__in=["open", "returned"])),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(amount_nanos__gte=0), name="hold_amount_not_negative"),

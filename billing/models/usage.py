@@ -51,13 +51,17 @@ class UsageRecord(models.Model):
         verbose_name = _("usage record")
         verbose_name_plural = _("usage records")
         constraints = [
-            models.UniqueConstraint(fields=["request_id", "part"], name="charged_once_per_part"),
+            # The id is a function of (request, part), so the primary key is what makes a charge unique.
+            models.CheckConstraint(
+                condition=models.Q(part__gt=0) | models.Q(id=models.F("request_id")), name="first_part_is_the_request"
+            ),
             models.CheckConstraint(condition=models.Q(charge_nanos__gte=0), name="charge_not_negative"),
         ]
         indexes = [
             models.Index(fields=["organization_id", "-id"], name="usage_by_organization"),
             models.Index(fields=["price_card_id"], name="usage_by_price_card"),
-            models.Index(fields=["transfer"], name="usage_by_transfer"),
+            # Of a first part the id is enough.
+            models.Index(fields=["request_id"], name="further_parts", condition=~models.Q(id=models.F("request_id"))),
         ]
 
     def __str__(self) -> str:

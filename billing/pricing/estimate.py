@@ -10,7 +10,7 @@ from billing.pricing.money import exact, round_up_nanos
 from billing.pricing.price import nanos_per_unit
 from billing.pricing.rates import STANDARD, NoRateCard, RateCard, rate_of
 
-_PROMPT_BUCKETS = ("input", "cache_read", "cache_write")
+_PROMPT_BUCKETS = ("input", "cache_read", "cache_write", "cache_write_long")
 _OUTPUT_BUCKETS = ("output", "reasoning")
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 
 import orjson
 
@@ -73,8 +74,27 @@ def prompt_tokens_upper(conversation: Conversation, model: str = "") -> int:
     wish = conversation.response_format
     if wish is not None and wish.schema is not None:
         total += _json_upper(wish.schema)
-    # The factors of this module fit all makers but those who count even more.
-    return math.ceil(total * max(1.0, family_of(model).upper / OTHERS.upper))
+    return for_model(total, model)
+
+
+def messages_tokens_upper(text_tokens: int, messages: int) -> int:
+    """The upper estimate of plain messages from that of their texts."""
+    return _PER_REQUEST + _PER_TURN * messages + text_tokens
+
+
+def json_tokens_upper(tools: list[object]) -> int:
+    """The upper estimate of tools, from their JSON."""
+    return _WITH_TOOLS + _PER_CALL * len(tools) + _json_upper(tools)
+
+
+def for_model(tokens: int, model: str) -> int:
+    """The upper estimate for a model whose maker counts more than the factors of this module allow for."""
+    return math.ceil(tokens * _family_factor(model))
+
+
+@lru_cache(maxsize=4096)
+def _family_factor(model: str) -> float:
+    return max(1.0, family_of(model).upper / OTHERS.upper)
 
 
 def count_tokens(conversation: Conversation, model: str) -> int:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from gateway.upstream.target import PreparedTarget, prepare
 from routing.catalogue import DeploymentInfo
+
+_PREPARED: dict[int, tuple[DeploymentInfo, dict[tuple[str, str, bool], PreparedTarget]]] = {}
+_MOST_CALLS = 64
 
 _UNTRANSLATED = frozenset(("openai_embeddings",))  # no conversation, so nothing to translate into one
 
@@ -27,6 +31,29 @@ def auth_headers(deployment: DeploymentInfo, dialect: str) -> dict[str, str]:
     if dialect == "gemini_generate" and style.startswith("x-goog-api-key"):
         return {"x-goog-api-key": deployment.secret}
     return {"authorization": f"Bearer {deployment.secret}"}  # every OpenAI surface, Google's and Anthropic's too
+
+
+def prepared(deployment: DeploymentInfo, dialect: str, path: str, *, stream: bool) -> PreparedTarget:
+    """What is the same for every such call; kept per deployment. Raises TransportFailure for an unsendable address."""
+    key = (dialect, path, stream)
+    known = _PREPARED.setdefault(deployment.id, (deployment, {}))
+    if known[0] is not deployment:  # a new state of the catalogue
+        known = _PREPARED[deployment.id] = (deployment, {})
+    calls = known[1]
+    call = calls.get(key)
+    if call is None:
+        if len(calls) > _MOST_CALLS:
+            calls.clear()
+        headers = {
+            "content-type": "application/json",
+            "accept": "text/event-stream" if stream else "application/json",
+            "accept-encoding": "identity" if stream else "gzip, deflate",
+            "user-agent": "router-one",
+            **deployment.extra_headers,
+            **auth_headers(deployment, dialect),
+        }
+        call = calls[key] = prepare(url_of(deployment, dialect, path), headers)
+    return call
 
 
 def dialect_for(deployment: DeploymentInfo, client_dialect: str, spoken: frozenset[str]) -> str | None:

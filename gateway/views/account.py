@@ -12,7 +12,7 @@ from gateway.errors import NotAvailable
 from gateway.exchange import Exchange
 from gateway.request import ClientRequest
 from gateway.routes import Route
-from gateway.serve import Services
+from gateway.services import Services
 from observability.lookups import LookupsUnavailable
 
 
@@ -68,7 +68,7 @@ async def show_credits(request: ClientRequest, services: Services, exchange: Exc
 
 async def _answer(request: ClientRequest, exchange: Exchange, data: dict[str, Any]) -> None:
     exchange.status = 200
-    await request.answer(200, orjson.dumps({"data": data}), answers.headers(exchange, "application/json"))
+    await request.answer(200, orjson.dumps({"data": data}), answers.headers(exchange, answers.JSON))
 
 
 def _usd(nanos: int) -> float:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway import admission, answers, choose
+from gateway import admission, answers
 from gateway.exchange import Exchange
 from gateway.protocol.anthropic_messages.count_tokens import decode_count, encode_token_count, splice_count
 from gateway.protocol.conversation import Conversation
 from gateway.protocol.dialects import CLIENT_CODECS
 from gateway.protocol.estimate import count_tokens as estimate
 from gateway.protocol.json_text import dump, load_request
-from gateway.request import ClientRequest
+from gateway.request import ClientRequest, text_headers
 from gateway.routes import Route
-from gateway.serve import Services
+from gateway.services import Services
 from gateway.upstream.address import auth_headers, url_of
 from gateway.upstream.client import TransportFailure, UpstreamClient, UpstreamRequest
 from routing.catalogue import DeploymentInfo
@@ -36,19 +36,19 @@ async def count_tokens(request: ClientRequest, services: Services, exchange: Exc
     if route.dialect == _MESSAGES:
         body = dump({**load_request(body), "max_tokens": 1})  # which a request to count does not have
     conversation = CLIENT_CODECS[route.dialect].decode_request(body, route.target)
-    exchange.conversation = conversation
-    choose.route(exchange, services.catalogue.current)
+    exchange.take(conversation)
+    services.choices.route(exchange)
     assert exchange.plan is not None
     tokens: int | None = None
     deployment = exchange.plan.steps[0].deployment
     if route.dialect == _MESSAGES and _counts_itself(deployment):
-        tokens = await _ask(deployment, conversation, answers.text_headers(request), services.upstream)
+        tokens = await _ask(deployment, conversation, text_headers(request), services.upstream)
     if tokens is None:
         # The first count loads the vocabulary, which takes a second or two.
         tokens = await asyncio.to_thread(estimate, conversation, exchange.plan.model.slug)
     exchange.status = 200
     answer = encode_token_count(tokens) if route.dialect == _MESSAGES else dump({"totalTokens": tokens})
-    await request.answer(200, answer, answers.headers(exchange, "application/json"))
+    await request.answer(200, answer, answers.headers(exchange, answers.JSON))
 
 
 def _counts_itself(deployment: DeploymentInfo) -> bool:

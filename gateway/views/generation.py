@@ -16,7 +16,7 @@ from gateway.errors import BadRequest, NotAvailable, NotFound
 from gateway.exchange import Exchange
 from gateway.request import ClientRequest
 from gateway.routes import Route
-from gateway.serve import Services
+from gateway.services import Services
 from observability.lookups import Generation, LookupsUnavailable
 
 # Fields of OpenRouter's that nothing is kept for.
@@ -53,7 +53,7 @@ async def generation(request: ClientRequest, services: Services, exchange: Excha
         ) from None
     body = {"data": _describe(request_id, found, services.config.public_url)}
     exchange.status = 200
-    await request.answer(200, orjson.dumps(body), answers.headers(exchange, "application/json"))
+    await request.answer(200, orjson.dumps(body), answers.headers(exchange, answers.JSON))
 
 
 async def _settled(services: Services, exchange: Exchange, organization_id: int, request_id: UUID) -> Generation:

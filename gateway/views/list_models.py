@@ -16,7 +16,7 @@ from gateway.errors import NotFound
 from gateway.exchange import Exchange
 from gateway.request import ClientRequest
 from gateway.routes import Route
-from gateway.serve import Services
+from gateway.services import Services
 from routing import planner
 from routing.catalogue import Catalogue, ModelInfo
 from routing.policy.candidate import card_in_force
@@ -55,7 +55,7 @@ async def list_models(request: ClientRequest, services: Services, exchange: Exch
                 param="model",
             )
     exchange.status = 200
-    await request.answer(200, orjson.dumps(body), answers.headers(exchange, "application/json"))
+    await request.answer(200, orjson.dumps(body), answers.headers(exchange, answers.JSON))
 
 
 def _page(entries: list[dict[str, Any]], query: bytes) -> dict[str, Any]:

@@ -19,11 +19,14 @@ from redis.asyncio import Redis
 from accounts import caller as caller_module
 from accounts.announce import announce_every_key
 from accounts.caller import Caller, CallerDirectory, CallersUnavailable, KeyRefused
+from accounts.ip_limits import allows
 from accounts.key_format import generate
 from accounts.keys import change_key, create_key, revoke_key
 from accounts.models import ApiKey, Organization, Project
 from accounts.projects import archive_project, change_project, create_project
 from accounts.signup import create_organization
+from billing.models.ledger import LedgerAccount
+from billing.models.plans import Budget, Plan, Subscription
 
 Open = Callable[..., Awaitable[CallerDirectory]]
 REVOKED_WITHIN_S = HEARD_WITHIN_S = 1.0
@@ -375,3 +378,101 @@ async def test_last_use_never_goes_back(open_directory: Open, raw_key: str) -> N
     directory.mark_used((await directory.find(raw_key)).api_key_id)
     await directory._flush()
     assert (await ApiKey.objects.aget()).last_used_at == later
+
+
+async def test_limits_addresses_and_funding_of_key_project_and_organization_are_known(
+    open_directory: Open, raw_key: str
+) -> None:
+    plain = await (await open_directory()).find(raw_key)
+    assert (plain.requests_per_minute, plain.tokens_per_minute, plain.max_concurrent) == (600, None, None)
+    assert (plain.allowed_ips, plain.funding, plain.plan_models, plain.budget_scope) == ((), "plan_first", None, "")
+
+    @sync_to_async
+    def change() -> None:
+        key = ApiKey.objects.select_related("project__organization").get()
+        limits = {"requests_per_minute": 11, "tokens_per_minute": 12, "max_concurrent": 13}
+        Organization.objects.update(requests_per_minute=31, tokens_per_minute=32, max_concurrent=33)
+        change_project(
+            key.project,
+            name="Default",
+            strict_translation=False,
+            requests_per_minute=21,
+            tokens_per_minute=22,
+            max_concurrent=23,
+        )
+        change_key(
+            key,
+            name="phone",
+            expires_at=None,
+            allowed_models=(),
+            allowed_ips=["203.0.113.0/24"],
+            funding="plan_only",
+            **limits,
+        )
+
+    directory = await open_directory()
+    await directory.find(raw_key)
+    await change()
+    await until_caller(directory, raw_key, lambda caller: caller.funding == "plan_only")
+    caller = await directory.find(raw_key)
+    assert (caller.requests_per_minute, caller.tokens_per_minute, caller.max_concurrent) == (11, 12, 13)
+    assert caller.project_requests_per_minute == 21
+    assert (caller.project_tokens_per_minute, caller.project_max_concurrent) == (22, 23)
+    assert caller.organization_requests_per_minute == 31
+    assert (caller.organization_tokens_per_minute, caller.organization_max_concurrent) == (32, 33)
+    assert allows(caller.allowed_ips, "203.0.113.9") and not allows(caller.allowed_ips, "203.0.114.9")
+
+
+async def test_plan_epoch_and_budgets_come_with_the_same_question(
+    open_directory: Open, pool: CountingPool, raw_key: str
+) -> None:
+    @sync_to_async
+    def subscribe(state: str) -> None:
+        now = timezone.now()
+        organization = Organization.objects.get()
+        plan = Plan.objects.get_or_create(
+            slug="pro",
+            defaults={
+                "name": "Pro",
+                "rank": 1,
+                "price_nanos": 1,
+                "five_hours_nanos": 1,
+                "seven_days_nanos": 1,
+                "period_nanos": 1,
+            },
+        )[0]
+        Subscription.objects.all().delete()
+        Subscription.objects.create(
+            organization=organization,
+            plan=plan,
+            state=state,
+            terms={"covered_models": ["openai/*", "anthropic/*"]},
+            period_start=now,
+            period_end=now + timedelta(days=30),
+            overflow=True,
+        )
+        LedgerAccount.objects.filter(organization=organization, kind="wallet").update(epoch=7)
+
+    @sync_to_async
+    def budget(**owner: object) -> None:
+        Budget.objects.create(organization=Organization.objects.get(), period="day", limit_nanos=1, **owner)
+
+    async def fresh() -> Caller:
+        before = pool.asked
+        caller = await (await open_directory(hearing=False)).find(raw_key)
+        assert pool.asked == before + 1
+        return caller
+
+    assert (await fresh()).epoch == 0
+    for state in ("active", "grace"):
+        await subscribe(state)
+        caller = await fresh()
+        assert caller.plan_models == ("openai/*", "anthropic/*")
+        assert caller.plan_overflow and caller.epoch == 7
+    await subscribe("ended")
+    caller = await fresh()
+    assert caller.plan_models is None and not caller.plan_overflow
+    await budget(project=await Project.objects.aget())
+    assert (await fresh()).budget_scope == "project"
+    await budget(api_key=await ApiKey.objects.aget())
+    assert (await fresh()).budget_scope == "key"

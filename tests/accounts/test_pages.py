@@ -313,3 +313,81 @@ def test_an_owner_may_have_a_second_organization_and_sees_the_first(hers: Client
     second, _project = create_organization(name="Second", owner=alice)
     create_key(second.projects.get(), "of-the-second")
     assert "of-the-second" not in hers.get("/keys").content.decode()
+
+
+MORE_OF_A_KEY = {
+    "requests_per_minute": "30",
+    "tokens_per_minute": "200000",
+    "max_concurrent": "4",
+    "addresses": "203.0.113.7\n2001:db8::/32, 203.0.113.7",
+    "funding": "wallet_only",
+}
+
+
+def test_limits_addresses_and_payment_of_a_key_are_kept_and_shown_again(hers: Client) -> None:
+    hers.post("/keys/new", form_of(hers) | MORE_OF_A_KEY)
+    key = ApiKey.objects.get()
+    assert (key.requests_per_minute, key.tokens_per_minute, key.max_concurrent) == (30, 200_000, 4)
+    assert (key.allowed_ips, key.funding) == (["203.0.113.7", "2001:db8::/32"], "wallet_only")
+    answer = hers.get(f"/keys/{key.pk}")
+    form = answer.context["form"]
+    values = {name: form[name].value() or "" for name in form.fields}
+    assert "<details open>" in answer.content.decode()
+    hers.post(f"/keys/{key.pk}", values | {"max_concurrent": ""})
+    key.refresh_from_db()
+    assert (key.tokens_per_minute, key.max_concurrent, key.funding) == (200_000, None, "wallet_only")
+    assert key.allowed_ips == ["203.0.113.7", "2001:db8::/32"]
+
+
+def test_a_plain_new_key_has_its_further_fields_folded_up(hers: Client) -> None:
+    page = hers.get("/keys/new").content.decode()
+    assert "<details>" in page and "<details open>" not in page
+    hers.post("/keys/new", form_of(hers))
+    key = ApiKey.objects.get()
+    assert (key.tokens_per_minute, key.allowed_ips, key.funding) == (None, [], "plan_first")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"addresses": "203.0.113.7\nexample.com"}, "“example.com” is no address. Write 203.0.113.7, or"),
+        ({"addresses": "10.1.2.3/8"}, "Write 10.0.0.0/8 for the whole network."),
+        ({"addresses": "\n".join(f"10.0.0.{n}" for n in range(101))}, "At most 100 addresses."),
+        ({"tokens_per_minute": "0"}, "greater than or equal to 1"),
+        ({"max_concurrent": "-1"}, "greater than or equal to 1"),
+        ({"tokens_per_minute": "3000000000"}, "less than or equal to 2000000000"),
+        ({"funding": "nobody"}, "Select a valid choice"),
+    ],
+)
+def test_a_wrong_further_field_is_named_and_unfolded(hers: Client, wrong: dict[str, str], words: str) -> None:
+    answer = hers.post("/keys/new", form_of(hers) | wrong)
+    assert list(answer.context["form"].errors) == list(wrong)
+    page = answer.content.decode().replace("&lt;", "<")
+    assert words in page and "<details open>" in page
+    assert not ApiKey.objects.exists()
+
+
+def test_a_project_has_limits_of_its_own(hers: Client, project: Project) -> None:
+    values = {"name": "Default", "requests_per_minute": "100", "tokens_per_minute": "", "max_concurrent": "9"}
+    assert hers.post(f"/projects/{project.pk}", values).url == "/projects"
+    project.refresh_from_db()
+    assert (project.requests_per_minute, project.tokens_per_minute, project.max_concurrent) == (100, None, 9)
+    page = hers.get(f"/projects/{project.pk}").content.decode()
+    assert 'value="100"' in page and 'value="9"' in page
+    assert hers.post(f"/projects/{project.pk}", values | {"max_concurrent": "0"}).context["form"].errors
+
+
+def test_staff_set_the_limits_of_an_organization(client: Client, organization: Organization) -> None:
+    client.force_login(User.objects.create_superuser("root@example.com", "a long password"))
+    path = f"/admin/accounts/organization/{organization.pk}/change/"
+    form = client.get(path).context["adminform"].form
+    values = {name: form[name].value() or "" for name in form.fields}
+    managed = {
+        f"{prefix}-{name}": number
+        for prefix in ("memberships", "projects")
+        for name, number in (("TOTAL_FORMS", "0"), ("INITIAL_FORMS", "0"))
+    }
+    answer = client.post(path, values | managed | {"requests_per_minute": "1000", "max_concurrent": "50"})
+    assert answer.status_code == 302
+    organization.refresh_from_db()
+    assert (organization.requests_per_minute, organization.max_concurrent) == (1000, 50)

@@ -18,12 +18,17 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 def an_event(
-    organization_id: int, *, charge_nanos: int = 1_000, hold_id: UUID | None = None, **values: Any
+    organization_id: int, *, charge_nanos: int = 1_000, hold_id: UUID | str | None = None, **values: Any
 ) -> UsageEvent:
     """A usage event like the gateway's, with what the test cares about."""
+    if values.get("part", 0) == 0 and "request_id" in values:
+        values.setdefault("id", str(values["request_id"]))
+    id_ = str(values.pop("id", None) or uuid4())
+    values["request_id"] = str(values.get("request_id", id_))
     fields: dict[str, Any] = {
-        "id": uuid4(),
-        "request_id": uuid4(),
+        "id": id_,
+        "request_id": id_,
+        "part": 0,
         "organization_id": organization_id,
         "project_id": 1,
         "api_key_id": 1,
@@ -31,12 +36,18 @@ def an_event(
         "provider": "openai",
         "usage": {"input": 10, "output": 5, "request": 1},
         "usage_source": "reported",
+        "usage_flags": [],
         "policy": "answered",
         "price_card_id": 7,
-        "rates": {"input": "2", "output": "10"},
+        "rates": '{"input": "2", "output": "10"}',
+        "rate_currency": "USD",
+        "units_per_usd": "1",
+        "markup": "1",
         "charge_nanos": charge_nanos,
-        "occurred_at": NOON,
-        "hold_id": hold_id,
+        "hold_id": None if hold_id is None else str(hold_id),
+        "source": "wallet",
+        "admitted_at": NOON.isoformat(),
+        "occurred_at": NOON.isoformat(),
     }
     return UsageEvent(**(fields | values))
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -15,15 +16,17 @@ from accounts.caller import Caller
 from billing.events import UsageEvent
 from billing.pricing.markup import Markup, Markups
 from billing.pricing.usage import TokenUsage
-from billing.reservation import Reservations
-from gateway.choose import route
+from billing.reservation import Reservations, Reserved, Source, Wanted
+from gateway.choose import Choices
 from gateway.config import GatewayConfig
 from gateway.exchange import Delivery, Exchange
-from gateway.funding import hold
+from gateway.funding import Funding
 from gateway.protocol.conversation import Conversation, Sampling
 from gateway.protocol.reply import UsageReport
-from gateway.settlement import charge_of
+from gateway.settlement import charge_of, judge
+from gateway.slices import Payer, Share, Slice, Slices
 from gateway.views.list_models import describe
+from routing.catalogue import Catalogue, CatalogueSnapshots
 from tests.routing.test_planner import catalogue, deployment
 
 ARRIVAL = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -37,13 +40,17 @@ def rule(scope: str, factor: str, target: Any = None, **changes: Any) -> Markup:
 
 
 class Purse:
-    """Notes what was reserved."""
+    """Gives whatever is asked for."""
 
-    held = 0
+    async def reserve(self, wanted: Wanted) -> Reserved:
+        return Reserved(wanted.hold_id, wanted.need_nanos, wanted.source, 0, wanted.lifetime_s, None)
 
-    async def place(self, *, amount_nanos: int, **_: Any) -> int:
-        self.held = amount_nanos
-        return amount_nanos
+
+class Known:
+    """A snapshot of the catalogue that does not change."""
+
+    def __init__(self, current: Catalogue) -> None:
+        self.current = current
 
 
 def arrived(*rules: Markup, organization_id: int = BOB, prices: tuple[str, ...] = ("1", "2")) -> Exchange:
@@ -52,25 +59,33 @@ def arrived(*rules: Markup, organization_id: int = BOB, prices: tuple[str, ...] 
     known = replace(known, markups=Markups.of(rules, otherwise=Decimal("1.05")))
     exchange = Exchange("openai_chat", prompt_tokens=1000, at=ARRIVAL)
     exchange.caller = Caller(organization_id, 1, 1, 60, None)
-    exchange.conversation = Conversation("a/m", (), sampling=Sampling(max_output_tokens=100))
-    route(exchange, known)
+    exchange.take(Conversation("a/m", (), sampling=Sampling(max_output_tokens=100)))
+    Choices(cast(CatalogueSnapshots, Known(known))).route(exchange)
     return exchange
 
 
 async def held(exchange: Exchange) -> int:
-    purse = Purse()
-    await hold(exchange, cast(Reservations, purse), CONFIG)
-    return purse.held
+    async def recall(_: int) -> None:
+        pass
+
+    slices = Slices(cast(Reservations, Purse()), longest_s=1.0)
+    await Funding(slices, CONFIG, recall).hold(exchange)
+    assert exchange.share is not None
+    return exchange.share.nanos
 
 
-def answered(exchange: Exchange, provider: str, usage: TokenUsage) -> UsageEvent:
+def share(source: Source = "wallet") -> Share:
+    """Of a slice large enough for everything."""
+    reserved = Reserved(UUID(int=1), 10**12, source, 0, 60.0, None)
+    return Share(Slice(Payer(BOB, source), reserved, 1e12, closing=False), 1)
+
+
+def answered(exchange: Exchange, provider: str, usage: TokenUsage, at: datetime | None = None) -> UsageEvent:
     assert exchange.plan is not None
     exchange.deployment = next(s.deployment for s in exchange.plan.steps if s.deployment.provider == provider)
     exchange.delivery = Delivery(UsageReport(usage), "", "stop", 0.0, began=True, content=True, complete=True)
     exchange.status = 200
-    ended = charge_of(exchange)
-    assert ended is not None
-    return ended[0]
+    return charge_of(exchange, exchange.share or share(), judge(exchange), at or datetime.now(UTC))
 
 
 @pytest.mark.parametrize(

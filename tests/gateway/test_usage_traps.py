@@ -20,12 +20,12 @@ from gateway.protocol.anthropic_messages import usage as messages
 from gateway.protocol.dialects import UPSTREAM_CODECS
 from gateway.protocol.gemini_generate import usage as gemini
 from gateway.protocol.openai_chat import usage as chat
-from gateway.protocol.reply import UsageReport, UsageSeen
-from gateway.settlement import card_for, charge_of
+from gateway.protocol.reply import UsageSeen
+from gateway.settlement import card_for, charge_of, judge
 from routing.loading.entries import CatalogueFiles
 from routing.loading.reading import read_folder
 from routing.validity import TIERS
-from tests.gateway.test_markup import arrived
+from tests.gateway.test_markup import answered, arrived, share
 from tests.routing.test_planner import catalogue, deployment
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "routing/data/catalogue"
@@ -178,8 +178,8 @@ def test_the_tier_that_was_reported_is_billed_not_the_one_asked_for(
     exchange.conversation = replace(exchange.conversation, service_tier="priority")
     exchange.deployment = deployment(price_cards=known)
     exchange.delivery = Delivery(service_tier=reported)
-    card = card_for(exchange, TokenUsage(input=10), NOON)
-    assert card is not None and card.tier == tier
+    priced = card_for(exchange, TokenUsage(input=10), "wallet", NOON)
+    assert priced is not None and priced.card.tier == tier
 
 
 def test_no_card_is_for_the_tier_auto(files: CatalogueFiles) -> None:
@@ -205,8 +205,8 @@ def test_the_hour_of_completion_decides_not_the_one_of_arrival(files: CatalogueF
     exchange = arrived()
     exchange.at = datetime(2026, 11, 20, 0, 50, tzinfo=UTC)
     exchange.deployment = deployment(price_cards=cards(files, "deepseek/deepseek-v4.1-flash", "deepseek"))
-    card = card_for(exchange, TokenUsage(input=10), datetime.fromisoformat(ended).replace(tzinfo=UTC))
-    assert card is not None and str(card.rates["input"]) == rate
+    priced = card_for(exchange, TokenUsage(input=10), "wallet", datetime.fromisoformat(ended).replace(tzinfo=UTC))
+    assert priced is not None and str(priced.card.rates["input"]) == rate
 
 
 @pytest.mark.parametrize(
@@ -270,15 +270,9 @@ def test_the_sum_of_both_lifetimes_is_not_a_third_number() -> None:
 
 
 def test_the_deployment_that_answered_is_billed_by_its_own_card() -> None:
-    exchange = arrived(prices=("1", "2", "3"))
-    exchange.deployment = next(d for d in exchange.plan.model.deployments if d.provider == "p2")  # type: ignore[union-attr]
-    exchange.held_nanos = 10**9
-    report = UsageReport(TokenUsage(input=1000, output=100))
-    exchange.delivery = Delivery(report, "", "stop", 0.0, began=True, content=True, complete=True)
-    ended = charge_of(exchange)
-    assert ended is not None
-    assert (ended[0].provider, ended[0].rates["input"], ended[0].markup) == ("p2", "2", "1.05")
-    assert ended[0].charge_nanos == 2_310_000
+    event = answered(arrived(prices=("1", "2", "3")), "p2", TokenUsage(input=1000, output=100))
+    assert (event.provider, json.loads(event.rates)["input"], event.markup) == ("p2", "2", "1.05")
+    assert event.charge_nanos == 2_310_000
 
 
 @pytest.mark.parametrize(
@@ -286,12 +280,10 @@ def test_the_deployment_that_answered_is_billed_by_its_own_card() -> None:
 )
 def test_whatever_is_reported_the_end_of_a_request_can_be_written(report: Any) -> None:
     exchange = arrived()
-    exchange.held_nanos = 10**9
     exchange.deployment = catalogue(deployment()).models["a/m"].deployments[0]
     exchange.delivery = Delivery(chat.read_usage(report), "", "stop", 12.0, began=True, content=True, complete=True)
-    ended = charge_of(exchange)
-    assert ended is not None
-    assert ended[0].charge_nanos > 0 and ended[0].usage_source in ("reported", "estimated")
+    event = charge_of(exchange, share(), judge(exchange), NOON)
+    assert event.charge_nanos > 0 and event.usage_source in ("reported", "estimated")
 
 
 def test_counts_above_the_context_window_are_bounded_and_flagged() -> None:

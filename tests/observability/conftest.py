@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -63,10 +65,10 @@ def new_id(at: datetime) -> UUID:
 
 
 def request_record(cast: Cast | None = None, **given: Any) -> RequestRecord:
-    at = given.get("created_at") or datetime.now(UTC)
+    at = given.pop("created_at", None) or datetime.now(UTC)
     values: dict[str, Any] = {
-        "id": new_id(at),
-        "created_at": at,
+        "id": str(new_id(at)),
+        "created_at": at.isoformat(),
         "organization_id": cast.organization.pk if cast else 1,
         "project_id": cast.project.pk if cast else 1,
         "api_key_id": cast.key.pk if cast else 1,
@@ -104,6 +106,10 @@ def attempt_record(**given: Any) -> AttemptRecord:
     return AttemptRecord(**(values | given))
 
 
+def trace_of(*attempts: AttemptRecord) -> dict[str, Any] | None:
+    return {"attempts": [list(attempt) for attempt in attempts]} if attempts else None
+
+
 Save = Callable[..., RequestRecord]
 
 
@@ -112,9 +118,24 @@ def save(db: None) -> Save:
     """Store one finished request, as the worker does."""
 
     def run(cast: Cast, *attempts: AttemptRecord, **given: Any) -> RequestRecord:
-        record = request_record(cast, **given)
+        record = request_record(cast, trace=trace_of(*attempts), **given)
         with transaction.atomic(), connection.cursor() as cur:
-            store(cur, [(record, attempts)])
+            store(cur, [record])
         return record
 
     return run
+
+
+@pytest.fixture
+def report() -> Callable[[str], None]:
+    """Prints, or writes to the file that LOG_REPORT names."""
+    path = os.environ.get("LOG_REPORT")
+
+    def line(text: str) -> None:
+        if path:
+            with Path(path).open("a") as file:
+                file.write(text + "\n")
+        else:
+            print(text)
+
+    return line

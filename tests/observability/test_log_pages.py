@@ -18,10 +18,10 @@ POLL = {"HX-Request": "true", "HX-Target": "log-panel"}
 DRAWER = {"HX-Request": "true", "HX-Target": "log-drawer-body"}
 
 
-def shown(client: Client, query: str = "") -> list[UUID]:
+def shown(client: Client, query: str = "") -> list[str]:
     answer = client.get(f"/logs{query}")
     assert answer.status_code == 200
-    return [UUID(found) for found in re.findall(r'id="r-([0-9a-f-]{36})"', answer.content.decode())]
+    return re.findall(r'id="r-([0-9a-f-]{36})"', answer.content.decode())
 
 
 def link(client: Client, query: str, rel: str) -> str | None:
@@ -59,6 +59,17 @@ def test_nobody_sees_another_organizations_requests(alice: Cast, bob: Cast, save
         ("?result=client_left", 1),
         ("?model=openai/sol", 1),
         ("?q=SOL", 1),
+        ("?model=openai/sol&q=SOL&result=failed", 1),
+        ("?model=openai/sol&q=flash", 0),
+        ("?model=openai/sol&result=answered", 0),
+        ("?model=deepseek/flash&span=all", 6),
+        ("?provider=deepseek", 4),
+        ("?provider=openai", 1),
+        ("?provider=openai&model=deepseek/flash", 0),
+        ("?status=402", 1),
+        ("?status=502&model=openai/sol", 1),
+        ("?status=503", 0),
+        ("?status=200", 5),
         ("?q=nothing-like-it", 0),
         ("?span=1h", 5),
         ("?span=7d", 6),
@@ -71,7 +82,7 @@ def test_filters_choose_rows(alice: Cast, save: Save, query: str, number: int) -
     save(alice)
     save(alice, attempt_count=2)
     save(alice, outcome="refused", status=402)
-    save(alice, outcome="failed", status=502, model="openai/sol")
+    save(alice, outcome="failed", status=502, model="openai/sol", provider="openai")
     save(alice, outcome="client_left", status=200)
     save(alice, created_at=NOW - timedelta(days=2))
     save(alice, created_at=NOW - timedelta(days=60))
@@ -91,7 +102,7 @@ def test_a_key_and_a_project_choose_their_rows(alice: Cast, save: Save) -> None:
 def test_a_request_is_found_by_its_id_whatever_its_age(alice: Cast, save: Save) -> None:
     old = save(alice, created_at=NOW - timedelta(days=90))
     save(alice)
-    assert shown(alice.page(), f"?q={old.id}") == shown(alice.page(), f"?q=req_{old.id.hex}&span=1h") == [old.id]
+    assert shown(alice.page(), f"?q={old.id}") == shown(alice.page(), f"?q=req_{UUID(old.id).hex}&span=1h") == [old.id]
 
 
 def test_pages_follow_each_other_without_gap_or_repeat(
@@ -99,7 +110,7 @@ def test_pages_follow_each_other_without_gap_or_repeat(
 ) -> None:
     monkeypatch.setattr(log_query.page_of, "__kwdefaults__", {"size": 3})
     moment = NOW - timedelta(minutes=5)
-    ids = sorted((save(alice, id=new_id(moment), created_at=moment).id for _ in range(8)), reverse=True)
+    ids = sorted((save(alice, id=str(new_id(moment)), created_at=moment).id for _ in range(8)), reverse=True)
     page, query, seen = alice.page(), "?live=0", []
     while query:
         seen += shown(page, query)
@@ -107,7 +118,7 @@ def test_pages_follow_each_other_without_gap_or_repeat(
         if len(seen) == 3:  # rows that arrive meanwhile must not push others over a page's edge
             newest = save(alice).id
     assert seen == ids
-    back: list[UUID] = shown(page, last)
+    back: list[str] = shown(page, last)
     while query := link(page, last, "prev"):
         back, last = shown(page, query) + back, query
     assert back == [newest, *ids]
@@ -194,3 +205,34 @@ def test_staff_read_the_log_and_cannot_change_it(alice: Cast, save: Save) -> Non
     assert page.post(path, {"status": 1}).status_code == 403
     assert page.post(f"/admin/observability/requestlog/{row.id}/delete/", {"post": "yes"}).status_code == 403
     assert RequestLog.objects.get().status == 200
+
+
+def test_pages_of_a_rare_model_follow_each_other_in_both_directions(
+    alice: Cast, save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_query.page_of, "__kwdefaults__", {"size": 2})
+    moments = [NOW - timedelta(minutes=1), NOW - timedelta(hours=1), *(NOW - timedelta(days=n) for n in (1, 2, 3, 9))]
+    ids = [save(alice, created_at=moment, model="rare/one").id for moment in moments for _ in range(2)]
+    ids.sort(reverse=True)
+    for number in range(8):
+        save(alice, created_at=NOW - timedelta(hours=number))
+    page, query, seen = alice.page(), "?live=0&span=all&model=rare/one", []
+    while query:
+        seen += shown(page, query)
+        last, query = query, link(page, query, "next")
+    assert seen == ids
+    back = shown(page, last)
+    while query := link(page, last, "prev"):
+        back, last = shown(page, query) + back, query
+    assert back == ids
+
+
+@pytest.mark.parametrize("cursor", ["before", "after"])
+@pytest.mark.parametrize("id_", [UUID(int=0), UUID(int=2**128 - 1), uuid4(), UUID(int=2**127)])
+def test_a_cursor_that_is_no_id_of_ours_is_an_empty_or_a_first_page(
+    alice: Cast, save: Save, cursor: str, id_: UUID
+) -> None:
+    save(alice)
+    for query in ("", "&model=deepseek/flash", "&q=flash&span=all", "&provider=deepseek"):
+        assert alice.page().get(f"/logs?{cursor}={id_}{query}").status_code == 200
+    assert alice.page().get(f"/logs?q={id_}").status_code == 200

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from prometheus_client import CollectorRegistry, Histogram
 
 from observability import metrics
 from tests.observability.conftest import attempt_record, request_record
@@ -40,3 +43,33 @@ def test_labels_stop_growing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 'model="grown/1"' in text
     assert 'model="grown/2"' not in text
     assert 'model="other"' in text
+
+
+def test_what_a_loop_notes_down_is_counted_a_moment_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "FLUSH_AFTER_S", 0.01)
+    line = "routerone_overhead_seconds_count"
+    before = value(line)
+
+    def counted() -> float:
+        return metrics.overhead_seconds._sum.get()
+
+    async def serve() -> None:
+        sum_before = counted()
+        for _ in range(3):
+            metrics.observe_request(request_record(overhead_us=1500))
+        assert counted() == sum_before
+        await asyncio.sleep(0.05)
+        assert counted() == pytest.approx(sum_before + 0.0045)
+
+    asyncio.run(serve())
+    assert value(line) == before + 3
+
+
+@pytest.mark.parametrize("milliseconds", [0, 50, 51, 899, 900_000, 900_001])
+def test_histograms_count_as_single_observations_do(milliseconds: int) -> None:
+    reference = Histogram("routerone_reference", "x", buckets=metrics._SECONDS, registry=CollectorRegistry())
+    reference.observe(milliseconds / 1000)
+    given = Histogram("routerone_given", "x", buckets=metrics._SECONDS, registry=CollectorRegistry())
+    metrics._observe_all(given, metrics._SECONDS, [milliseconds], 1000)
+    assert [bucket.get() for bucket in given._buckets] == [bucket.get() for bucket in reference._buckets]
+    assert given._sum.get() == reference._sum.get()

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_every_multiplication_is_written_out(alice: Cast, save: Save) -> None:
 def test_the_lines_add_up_to_the_charge(alice: Cast, save: Save) -> None:
     request = save(alice)
     charged(alice, request)
-    receipt = receipt_of(request.id)
+    receipt = receipt_of(UUID(request.id))
     assert receipt is not None
     [part] = receipt.parts
     assert sum(line.nanos for line in part.lines) == part.charge_nanos == receipt.charge_nanos == 13_644_000
@@ -80,11 +81,11 @@ def test_a_request_without_usage_has_a_receipt_of_zero(alice: Cast, save: Save) 
 
 
 def test_a_request_that_was_never_funded_has_none(alice: Cast, save: Save) -> None:
-    assert receipt_of(save(alice).id) is None
+    assert receipt_of(UUID(save(alice).id)) is None
 
 
 def address_of(request: RequestRecord) -> str:
-    return f"/receipts/{public_id(request.id)}.json"
+    return f"/receipts/{public_id(UUID(request.id))}.json"
 
 
 def test_the_owner_downloads_a_receipt_that_can_be_checked(alice: Cast, save: Save, tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_the_owner_downloads_a_receipt_that_can_be_checked(alice: Cast, save: Sa
     charged(alice, request)
     assert address_of(request) in page_of(alice, request)
     answer = alice.page().get(address_of(request))
-    assert answer.headers["Content-Disposition"] == f'attachment; filename="receipt-{public_id(request.id)}.json"'
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="receipt-{public_id(UUID(request.id))}.json"'
     assert "no-store" in answer.headers["Cache-Control"]
     receipt, keys = tmp_path / "receipt.json", tmp_path / "keys.json"
     receipt.write_bytes(answer.content)

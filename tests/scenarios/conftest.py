@@ -78,12 +78,22 @@ class Stack:
             return list(cursor.fetchall())
 
     def wallet(self, customer: Customer) -> tuple[int, int]:
-        """Posted and held, in nano-USD, after settling."""
-        self.settle()
+        """Posted and held, in nano-USD, after settling. Idle slices are called back first; running requests hold on."""
+        from gateway.credit_signals import RECALL
+        from gateway.tasks import journal_redis
+
         sql = (
             "SELECT posted_nanos, held_nanos FROM billing_ledgeraccount WHERE organization_id = %s AND kind = 'wallet'"
         )
-        return self.rows(sql, customer.organization_id)[0]  # type: ignore[return-value]
+        deadline = time.monotonic() + 2
+        while True:
+            self.settle()
+            (found,) = self.rows(sql, customer.organization_id)
+            if found[1] == 0 or time.monotonic() > deadline:
+                return found  # type: ignore[return-value]
+            with journal_redis() as redis:
+                redis.publish(RECALL, str(customer.organization_id))
+            time.sleep(0.05)
 
     def until(self, wanted: Callable[[], bool], timeout_s: float = 20) -> None:
         deadline = time.monotonic() + timeout_s

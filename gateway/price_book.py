@@ -1,0 +1,95 @@
+"""Prices made ready for the requests of one moment: which card bills a usage, and what a plan can cost at most.
+
+Kept for a second at a time: cards, schedules and markups change on whole minutes at the finest.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from billing.pricing.compiled import CardPrice, CostBound, rates_text
+from billing.pricing.rates import choose_card
+from routing.catalogue import Catalogue, DeploymentInfo
+from routing.planner import RoutePlan
+
+
+class Priced(CardPrice):
+    """A card's price with the texts that a usage record keeps of it."""
+
+    __slots__ = ("markup_text", "rates_text", "units_text")
+
+    def __init__(self, card: CardPrice) -> None:
+        super().__init__(card.card, units_per_usd=card.units_per_usd, markup=card.markup)
+        self.rates_text = rates_text(self.card.rates)
+        self.units_text = str(self.units_per_usd)
+        self.markup_text = f"{self.markup.normalize():f}"
+
+
+class PriceBook:
+    """Over one state of the catalogue."""
+
+    __slots__ = ("_bounds", "_cards", "_second", "catalogue")
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._second = 0
+        self._cards: dict[tuple[int, str, int, Decimal], Priced | None] = {}
+        # With the plan itself: as long as it is kept here no other plan can have its id.
+        self._bounds: dict[tuple[int, int], tuple[RoutePlan, CostBound]] = {}
+
+    def card(
+        self, deployment: DeploymentInfo, *, tier: str, prompt_size: int, markup: Decimal, now: datetime
+    ) -> Priced | None:
+        """The price of a usage that ended now; None where no card or exchange rate is in force."""
+        self._turn(now)
+        step = -1
+        for card in deployment.price_cards:
+            if step < card.min_prompt_tokens <= prompt_size:
+                step = card.min_prompt_tokens
+        key = (deployment.id, tier, step, markup)
+        if key not in self._cards:
+            self._cards[key] = self._compile(deployment, tier, prompt_size, markup, now)
+        return self._cards[key]
+
+    def _compile(
+        self, deployment: DeploymentInfo, tier: str, prompt_size: int, markup: Decimal, now: datetime
+    ) -> Priced | None:
+        card = choose_card(
+            deployment.price_cards, at=now, tier=tier, prompt_size=prompt_size, holidays=self.catalogue.holidays
+        )
+        if card is None:
+            return None
+        try:
+            units = self.catalogue.units_per_usd(deployment.currency, now)
+        except LookupError:
+            return None
+        return Priced(CardPrice(card, units_per_usd=units, markup=markup))
+
+    def bound(self, plan: RoutePlan, at: datetime, organization_id: int) -> CostBound:
+        """The most that the dearest deployment of the plan can charge. Raises LookupError, InvalidRateCard."""
+        self._turn(at)
+        key = (id(plan), organization_id)
+        known = self._bounds.get(key)
+        if known is not None:
+            return known[1]
+        bound = CostBound(
+            (
+                (
+                    step.deployment.price_cards,
+                    self.catalogue.units_per_usd(step.deployment.currency, at),
+                    self.catalogue.markup(step.deployment, at, organization_id or None),
+                )
+                for step in plan.steps
+            ),
+            at=at,
+        )
+        self._bounds[key] = (plan, bound)
+        return bound
+
+    def _turn(self, now: datetime) -> None:
+        second = int(now.timestamp())
+        if second != self._second:
+            self._second = second
+            self._cards.clear()
+            self._bounds.clear()
