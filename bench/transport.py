@@ -50,9 +50,9 @@ class _Provider(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if data.startswith(b"POST /plain"):
+        if b"POST /plain" in data:  # a body may come in a packet of its own, or in front of the next head
             self._transport.write(_PLAIN)
-        elif data.startswith(b"POST /stream"):  # a body may come in a packet of its own
+        elif b"POST /stream" in data:
             asyncio.get_running_loop().call_soon(self._stream, 0)
 
     def _stream(self, number: int) -> None:

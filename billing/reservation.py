@@ -30,8 +30,10 @@ _PATIENCE_S = 5.0
 
 @dataclass(slots=True)
 class Wanted:
-    """A hold to place: at least `need_nanos`, or `floor_nanos` where no more is there, up to `wish_nanos` where there is
-    plenty. `opens_windows`: an admitted request asks, so windows that are not open may be opened."""
+    """A hold to place: at least `need_nanos`, or `floor_nanos` where no more is there, up to `wish_nanos` of plenty.
+
+    `opens_windows`: an admitted request asks, so windows that are not open may be opened.
+    """
 
     hold_id: UUID
     organization_id: int

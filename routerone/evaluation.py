@@ -167,6 +167,9 @@ def listen(host: str, first: int, *, tries: int = 1) -> socket.socket:
     for port in range(first, first + tries):
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted connections inherit it. The server takes the handed-down socket for a UNIX one and does not set it,
+        # and then the last piece of an answer waits some 40 ms for the client's acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             listener.bind((host, port))
             listener.listen(2048)

@@ -75,9 +75,8 @@ def _matches(entry: str, origin: Origin) -> bool:
         return False
     if scheme or host == "localhost":
         return origin.host == host
-    if host.startswith("."):
-        return origin.host.endswith(host)
-    host = host.removeprefix("*.")
+    if host.startswith((".", "*.")):
+        return origin.host.endswith(host.removeprefix("*"))
     return origin.host == host or origin.host.endswith(f".{host}")
 
 
