@@ -1,161 +1,186 @@
-"""The worker's side of the journal: events into PostgreSQL in batches, and holds that nobody came back for.
+"""The worker's side of the journal: events into PostgreSQL in batches.
 
-Where the drain stands is written in the transaction that settles: a worker killed at any moment leaves nothing half
-done, and the next one reads the same entries again.
+Where the drain stands in each shard is a row in PostgreSQL, written in the transaction that settles, and nowhere else:
+a worker killed at any moment leaves nothing half done, and the next one reads the same entries again.
 """
 
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime, timedelta
+import secrets
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import orjson
-import structlog
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import connection, transaction
 from redis import Redis
 
-from billing.holds import sweep
-from billing.models.holds import JournalShard
-from billing.models.usage import UnsettledEvent
-from gateway.journal_event import EPOCH_KEY, FIELD, JournalEvent, stream_name
-from gateway.settler import settle_events
+from gateway import shard_places
+from gateway.journal_event import EPOCH_KEY, stream_name
+from gateway.shard_places import BEGINNING, DatabaseClock, Place
+from gateway.unsettled import Entry, settle_or_put_aside
 
 BATCH = 500
-LOCK = 0x52314A4F  # first half of an advisory lock; the second is the shard
+LOCK = 0x52314A4F  # first half of an advisory lock that ends with its transaction; the second is the shard
+BUSY_PAUSE_S = 0.2  # a batch costs a dozen statements whatever its size, so a moment's events go together
+IDLE_PAUSE_S = 0.5
+STAMP_EVERY_S = 1.0
+CLOCK_MARGIN_S = 5.0  # where a time comes from Redis's clock
 
-log = structlog.get_logger(__name__)
-Entry = tuple[bytes, dict[bytes, bytes]]
+_BUSY = -1  # another worker is at it
 
-_WRITE_PLACE = """
-INSERT INTO billing_journalshard (shard, epoch, last_ms, last_seq, settled_to, updated_at)
-VALUES (%s, %s, %s, %s, %s, clock_timestamp())
-    ON CONFLICT (shard) DO UPDATE SET epoch = excluded.epoch, last_ms = excluded.last_ms,
-       last_seq = excluded.last_seq, updated_at = excluded.updated_at,
-       settled_to = GREATEST(billing_journalshard.settled_to, excluded.settled_to)
+# After a flush a new stream may have ids as low as the old one's: what is of another epoch is left alone.
+_TRIM = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('XTRIM', KEYS[2], 'MINID', ARGV[2])
 """
 
 
-class _Place(NamedTuple):
-    """Where a shard stands; entries are read after (ms, seq)."""
+class _Look(NamedTuple):
+    """What one round trip saw of some shards: at most BATCH entries of each, after its place."""
 
-    epoch: str = ""
-    ms: int = 0
-    seq: int = 0
-
-
-def drain(redis: Redis, *, batches: int = 200) -> int:
-    """Settle what the journal holds; returns how many entries were taken. Safe to run twice and to be killed."""
-    shards = list(range(settings.JOURNAL_SHARDS))
-    random.shuffle(shards)  # so that two workers begin at different ones
-    return sum(drain_shard(redis, shard, batches=batches) for shard in shards)
+    epoch: str
+    begun: float  # time.monotonic() before the question
+    redis_ms: int  # Redis's clock
+    after: Mapping[int, Place]
+    entries: Mapping[int, list[Entry]]
 
 
-def drain_shard(redis: Redis, shard: int, *, batches: int = 200) -> int:
-    done = 0
-    for _ in range(batches):
-        taken = _drain_batch(redis, shard)
+def drain(redis: Redis, *, limit_s: float = 20.0) -> int:
+    """Settle what the journal holds until every shard is empty; returns how many entries were taken.
+
+    Safe to run twice at once and to be killed. Raises what a store raises that is away; nothing is lost then.
+    """
+    run, end, done = Drain(redis), time.monotonic() + limit_s, 0
+    while time.monotonic() < end:
+        taken, is_busy = run.round()
         done += taken
-        if taken < BATCH:
+        if is_busy:
+            time.sleep(0.01)
+        elif not taken:
             break
     return done
 
 
-def _drain_batch(redis: Redis, shard: int) -> int:
-    """One batch in one transaction, under the shard's lock; 0 where another worker is at it."""
-    with transaction.atomic():
+def drain_shard(redis: Redis, shard: int) -> int:
+    """Settle one batch of one shard; returns how many entries were taken, 0 while another worker is at this shard."""
+    return max(0, Drain(redis).batch(shard))
+
+
+def follow(redis: Redis, *, run_s: float, may_go_on: Callable[[], bool]) -> int:
+    """Settle what comes for so long; returns how many entries were taken."""
+    run, end, done = Drain(redis), time.monotonic() + run_s, 0
+    while time.monotonic() < end and may_go_on():
+        taken, _ = run.round()
+        done += taken
+        time.sleep(BUSY_PAUSE_S if taken else IDLE_PAUSE_S)
+    return done
+
+
+class Drain:
+    """One worker's run. It remembers where the shards stand, so that looking at empty ones is one round trip."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._trim = redis.register_script(_TRIM)
+        self._clock = DatabaseClock()
+        self._places: dict[int, Place] = {}
+        self._stamped_at = 0.0
+
+    def round(self) -> tuple[int, bool]:
+        """Look once at all shards and empty those that have something.
+
+        Returns how many entries were taken, and whether another worker kept us from a shard that had some.
+        """
+        shards = list(range(settings.JOURNAL_SHARDS))
+        random.shuffle(shards)  # so that two workers begin at different ones
+        if self._places.keys() != set(shards):
+            stored = shard_places.load()
+            self._places = {shard: stored.get(shard, BEGINNING) for shard in shards}
+        look = self._look(self._places)
+        done, is_busy = 0, False
+        idle = []
+        for shard in shards:
+            if look.epoch == self._places[shard].epoch and not look.entries[shard]:
+                idle.append(shard)
+                continue
+            taken = self._batch(shard, look)
+            is_busy |= taken == _BUSY
+            while taken > 0:
+                done += taken
+                taken = self.batch(shard) if taken == BATCH else 0
+        self._stamp(look, idle)
+        return done, is_busy
+
+    def batch(self, shard: int) -> int:
+        place = self._places.get(shard) or shard_places.load().get(shard, BEGINNING)
+        return self._batch(shard, self._look({shard: place}))
+
+    def _batch(self, shard: int, look: _Look) -> int:
+        """Settle in one transaction, under the shard's lock, what was seen after its place."""
+        with transaction.atomic():
+            if not self._lock(shard):
+                self._places.pop(shard, None)
+                return _BUSY
+            place = shard_places.load().get(shard, BEGINNING)  # as it is under the lock
+            if look.after[shard] != place or look.epoch != place.epoch:
+                look = self._look({shard: place})
+            if look.epoch != place.epoch:  # Redis lost the stream: what it has now begins anew
+                look = self._look({shard: Place(look.epoch, 0, 0)})
+                if look.after[shard].epoch != look.epoch:
+                    return 0
+            entries = look.entries[shard]
+            if entries:
+                settle_or_put_aside(entries)
+            place = Place.after(look.epoch, entries[-1][0]) if entries else look.after[shard]
+            shard_places.store(shard, place, self._settled_to(look, entries))
+        self._places[shard] = place
+        if entries:
+            self._trim(keys=[EPOCH_KEY, stream_name(shard)], args=[place.epoch, f"{place.ms}-{place.seq + 1}"])
+        return len(entries)
+
+    def _lock(self, shard: int) -> bool:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s), clock_timestamp()", [LOCK, shard])
             is_mine, now = cursor.fetchone()
-        if not is_mine:
-            return 0
-        place = _read_place(shard)
-        epoch, entries = _read_entries(redis, shard, place)
-        if epoch != place.epoch:
-            # Redis lost the stream: what it has now begins anew.
-            place = _Place(epoch)
-            _, entries = _read_entries(redis, shard, place)
-        if entries:
-            _settle(entries)
-        place = _after(place, entries)
-        _write_place(shard, place, _settled_to(entries, now))
-    if entries:
-        redis.xtrim(stream_name(shard), minid=f"{place.ms}-{place.seq + 1}", approximate=False)
-    return len(entries)
+        self._clock.set(now, time.monotonic())
+        return bool(is_mine)
 
+    def _look(self, after: Mapping[int, Place]) -> _Look:
+        """The epoch and the entries of one moment. A stream that has no name gets one."""
+        begun = time.monotonic()
+        with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.get(EPOCH_KEY)
+            pipeline.time()
+            for shard, place in after.items():
+                pipeline.xrange(stream_name(shard), min=f"({place.ms}-{place.seq}", count=BATCH)
+            epoch, (seconds, micros), *found = pipeline.execute()
+        if epoch is None:
+            self._redis.set(EPOCH_KEY, secrets.token_hex(8), nx=True)
+            return self._look(after)
+        redis_ms = int(seconds) * 1000 + int(micros) // 1000
+        return _Look(epoch.decode(), begun, redis_ms, dict(after), dict(zip(after, found, strict=True)))
 
-def _read_entries(redis: Redis, shard: int, place: _Place) -> tuple[str, list[Entry]]:
-    with redis.pipeline(transaction=True) as pipeline:
-        pipeline.get(EPOCH_KEY)
-        pipeline.xrange(stream_name(shard), min=f"({place.ms}-{place.seq}", count=BATCH)
-        epoch, entries = pipeline.execute()
-    return (epoch or b"").decode(), entries
+    def _settled_to(self, look: _Look, entries: list[Entry]) -> Any:
+        """A time by the database's clock: every event that was appended before it is settled. None: not known."""
+        if len(entries) < BATCH:
+            return self._clock.at(look.begun)
+        behind_s = (look.redis_ms - int(entries[-1][0].partition(b"-")[0])) / 1000
+        if behind_s < 0:  # Redis's clock went back, and ids no longer tell the time
+            return None
+        return self._clock.at(look.begun - behind_s - CLOCK_MARGIN_S)
 
-
-def _settled_to(entries: list[Entry], now: datetime) -> datetime:
-    """Every event appended before this time is settled. A minute's grace for clocks that differ."""
-    if len(entries) < BATCH:
-        return now - timedelta(seconds=2)  # read to the end; an append may have been on its way
-    return datetime.fromtimestamp(_parts(entries[-1][0])[0] / 1000, UTC) - timedelta(seconds=60)
-
-
-def _after(place: _Place, entries: list[Entry]) -> _Place:
-    return _Place(place.epoch, *_parts(entries[-1][0])) if entries else place
-
-
-def _parts(entry_id: bytes) -> tuple[int, int]:
-    milliseconds, _, sequence = entry_id.partition(b"-")
-    return int(milliseconds), int(sequence)
-
-
-def _read_place(shard: int) -> _Place:
-    row = JournalShard.objects.filter(pk=shard).values_list("epoch", "last_ms", "last_seq").first()
-    return _Place(*row) if row else _Place()
-
-
-def _write_place(shard: int, place: _Place, settled_to: datetime) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(_WRITE_PLACE, [shard, place.epoch, place.ms, place.seq, settled_to])
-
-
-def _settle(entries: list[Entry]) -> None:
-    """Settle a batch; halve one that fails until the bad event stands alone, and put that aside."""
-    try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            settle_events(cursor, [JournalEvent.from_bytes(fields[FIELD]) for _, fields in entries])
-    except (OperationalError, InterfaceError):
-        raise  # the database is away: nothing is wrong with the events, they stay in the journal
-    except (DatabaseError, ValueError, KeyError, TypeError) as error:
-        if len(entries) == 1:
-            _put_aside(entries[0], error)
+    def _stamp(self, look: _Look, idle: list[int]) -> None:
+        """Shards without traffic are settled too, up to the moment when they were seen to be empty."""
+        if not idle or look.begun < self._stamped_at + STAMP_EVERY_S:
             return
-        middle = len(entries) // 2
-        _settle(entries[:middle])
-        _settle(entries[middle:])
-
-
-def _put_aside(entry: Entry, error: Exception) -> None:
-    raw = entry[1].get(FIELD, b"")
-    try:
-        event: Any = orjson.loads(raw)
-        event_id = JournalEvent.from_bytes(raw).id
-    except (ValueError, KeyError, TypeError):
-        # Not one of ours: nothing of it is kept, for nobody knows what it holds.
-        log.error("journal_entry_unreadable", size=len(raw))
-        return
-    UnsettledEvent.objects.get_or_create(id=event_id, defaults={"event": event, "error_class": type(error).__name__})
-    log.error("event_unsettled", request_id=event_id, error_class=type(error).__name__)
-
-
-def sweep_expired() -> int:
-    """Free holds whose process never came back; returns how many. Only once every shard is settled beyond their end."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT clock_timestamp(), (SELECT min(settled_to) FROM billing_journalshard HAVING count(*) >= %s)",
-            [settings.JOURNAL_SHARDS],
-        )
-        now, settled_to = cursor.fetchone()
-        if settled_to is None:
-            return 0
-        return sweep(cursor, before=min(now - timedelta(seconds=settings.SWEEP_MARGIN_S), settled_to))
+        if not self._clock.is_set:
+            self._clock.set(shard_places.database_time(), time.monotonic())
+        self._stamped_at = look.begun
+        seen = {shard: look.after[shard] for shard in idle}
+        now, moved = shard_places.stamp(seen, self._clock.at(look.begun))
+        if now is not None:
+            self._clock.set(now, time.monotonic())
+        if moved:
+            self._places.clear()  # another worker went on from there

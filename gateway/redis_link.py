@@ -78,6 +78,7 @@ class _Connection(asyncio.Protocol):
         self._waiting: deque[asyncio.Future[Any] | _Many | None] = deque()
         self._out: list[bytes] = []
         self._answered = 0
+        self._sent = 0  # as many answers as commands went out so far
         # Everything up to `_mark` had been asked at `_marked_at`; looked at by one timer, not one per command.
         self._mark = 0
         self._marked_at = self._loop.time()
@@ -110,6 +111,8 @@ class _Connection(asyncio.Protocol):
                         asker.set_result(reply)  # type: ignore[union-attr]
         except (hiredis.HiredisError, IndexError):
             self.drop("not the Redis protocol")
+        if self._answered >= self._sent and self._out:
+            self._flush()
 
     def ask(self, command: tuple[Argument, ...]) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self._loop.create_future()
@@ -136,7 +139,7 @@ class _Connection(asyncio.Protocol):
             raise RedisAway("not connected")
         if len(waiting) + count > self._in_flight_max:
             raise RedisAway("too many commands wait for their answers")
-        if not out:
+        if not out and self._answered >= self._sent:
             self._loop.call_soon(self._flush)
         out.append(data)
         if count == 1:
@@ -145,8 +148,10 @@ class _Connection(asyncio.Protocol):
             waiting.extend([asker] * count)
 
     def _flush(self) -> None:
+        """One write for all that waits. While its answers are due more is collected: the busier, the fewer writes."""
         out = self._out
         if self._transport is not None and out:
+            self._sent = self._answered + len(self._waiting)
             self._transport.write(out[0] if len(out) == 1 else b"".join(out))
         out.clear()
 

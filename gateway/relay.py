@@ -72,7 +72,7 @@ async def pass_on(exchange: Exchange, request: ClientRequest, guard: Guard, open
     finally:
         exchange.upstream_s += time.perf_counter() - began
         _note(exchange, watch)
-        await opened.response.close()
+        await opened.response.finish()
     if watch.failure is not None:
         raise StreamBroken(watch.failure.kind)
     if not watch.seen.complete:
@@ -137,7 +137,7 @@ class Relay:
             error_class = reason
         finally:
             self._exchange.upstream_s += time.perf_counter() - began
-            await opened.response.close()
+            await opened.response.finish()
         if not decoder.complete:
             raise StreamBroken(error_class)
         self._exchange.delivery.complete = True

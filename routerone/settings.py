@@ -138,7 +138,8 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
-    "settle-usage": {"task": "gateway.tasks.settle_usage", "schedule": 1.0, "options": {"expires": 5}},
+    # A run goes on and hands over to the next by itself; this starts it again after a crash.
+    "follow-journal": {"task": "gateway.tasks.follow_journal", "schedule": 2.0, "options": {"expires": 2}},
     "keep-log": {"task": "observability.tasks.keep_log", "schedule": 6 * 3600.0, "options": {"expires": 3600}},
     "prove-ledger": {"task": "billing.tasks.prove_ledger", "schedule": 3600.0, "options": {"expires": 3600}},
     "expire-credit": {"task": "billing.tasks.expire_credit", "schedule": 60.0, "options": {"expires": 60}},

@@ -30,8 +30,9 @@ def staff(client: Client, write: Any) -> Client:
 
 
 def bill(card: PriceCard) -> None:
+    id_ = uuid.uuid4()
     UsageRecord.objects.create(
-        id=uuid.uuid4(), request_id=uuid.uuid4(), organization_id=1, project_id=1, api_key_id=1, model="m",
+        id=id_, request_id=id_, organization_id=1, project_id=1, api_key_id=1, model="m",
         provider="p", usage={}, usage_source="reported", policy="standard", price_card_id=card.pk, rates={},
         charge_nanos=0, occurred_at=timezone.now(),
     )  # fmt: skip
