@@ -30,7 +30,7 @@ def looks_valid(raw: str) -> bool:
 
 def hash_key(raw: str, pepper: bytes) -> bytes:
     """32 bytes. Keyed, so that a stolen table says nothing without the pepper."""
-    return hmac.new(pepper, raw.encode(), hashlib.sha256).digest()
+    return hmac.digest(pepper, raw.encode(), hashlib.sha256)
 
 
 def _checksum(body: str) -> str:

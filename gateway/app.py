@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import structlog
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import Redis
 
@@ -25,6 +26,7 @@ from gateway.exchange import Exchange
 from gateway.funding import Funding
 from gateway.idempotency import Idempotency
 from gateway.journal import Journal
+from gateway.journal_server import check_eviction
 from gateway.limits import Limiter
 from gateway.protocol.dialects import CLIENT_CODECS
 from gateway.protocol.problem import Problem, ProtocolError
@@ -53,7 +55,7 @@ def read_config() -> GatewayConfig:
         max_body_bytes=settings.MAX_BODY_BYTES,
         max_request_s=settings.MAX_REQUEST_S,
         default_requests_per_minute=settings.DEFAULT_REQUESTS_PER_MINUTE,
-        trusted_proxies=ip_limits.networks(settings.TRUSTED_PROXIES),
+        trusted_proxies=_trusted_proxies(),
         processes=settings.GATEWAY_PROCESSES,
         first_byte_timeout_s=settings.FIRST_BYTE_TIMEOUT_S,
         stall_timeout_s=settings.STALL_TIMEOUT_S,
@@ -62,6 +64,17 @@ def read_config() -> GatewayConfig:
         slice_lease_s=settings.SLICE_LEASE_S,
         journal_stalled_s=settings.JOURNAL_STALLED_S,
     )
+
+
+def _trusted_proxies() -> ip_limits.Networks:
+    """A typo stops the start: with it nobody's address would be known."""
+    try:
+        return ip_limits.networks(ip_limits.clean(settings.TRUSTED_PROXIES))
+    except ip_limits.BadAddress as bad:
+        meant = f"; {bad.suggestion} perhaps" if bad.suggestion else ""
+        raise ImproperlyConfigured(
+            f"TRUSTED_PROXIES: {bad.text!r} is neither an address nor a network{meant}."
+        ) from bad
 
 
 class Gateway:
@@ -109,7 +122,15 @@ class Gateway:
         catalogue = CatalogueSnapshots(
             pool, redis, credential_keys=settings.CREDENTIAL_KEYS, markup=Decimal(settings.MARKUP)
         )
-        journal = Journal(events, pool, conninfo=conninfo, shards=settings.JOURNAL_SHARDS, bound=config.journal_bound)
+        await check_eviction(events)
+        journal = Journal(
+            events,
+            pool,
+            conninfo=conninfo,
+            shards=settings.JOURNAL_SHARDS,
+            bound=config.journal_bound,
+            stalled_s=config.journal_stalled_s,
+        )
         upstream = make_client(settings.UPSTREAM_TRANSPORT)
         self._closing.push_async_callback(upstream.close)
         limiter = Limiter(link, processes=config.processes)
@@ -156,6 +177,10 @@ class Gateway:
             if message["type"] == "lifespan.startup":
                 try:
                     await self.start()
+                except ImproperlyConfigured as error:
+                    log.error("gateway_start_failed", reason=str(error))
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    return
                 except Exception as error:  # the server prints the message and exits; never the connection string
                     log.exception("gateway_start_failed")
                     await send({"type": "lifespan.startup.failed", "message": type(error).__name__})
@@ -177,8 +202,11 @@ class Gateway:
         elif request.method not in route.methods:
             await _method_not_allowed(request, Exchange(route.dialect), route.methods[0])
         elif route.view == "serve":
-            with metrics.requests_in_flight.track_inprogress():
+            metrics.request_begins()
+            try:
                 await serve(request, route, services)
+            finally:
+                metrics.request_ends()
         else:
             await _answer(_VIEWS[route.view], request, route, services)
 

@@ -21,6 +21,7 @@ from gateway.redis_link import Argument, RedisAway, RedisLink, RedisRefused
 __all__ = ["Limiter", "RateDecision", "refusal_text"]
 
 KEEP_EVERY_S = LEASE_S / 3
+_MOST_CALLERS = 50_000
 CONCURRENCY_RETRY_S = 1.0  # nobody knows when a running request ends
 
 
@@ -73,6 +74,7 @@ class Limiter:
         self._link = link
         self._local = LocalLimits(processes)
         self._running: dict[str, _Running] = {}
+        self._limits: dict[int, tuple[Caller, list[Limited], bool]] = {}
         self._task: asyncio.Task[None] | None = None
         for script in ALL:
             link.add_script(script)
@@ -93,7 +95,10 @@ class Limiter:
         What was admitted must end with `done` or `done_command`; requests without a limit on tokens or concurrency
         leave nothing to give back, for them both do nothing.
         """
-        limits = limits_of(caller)
+        known = self._limits.get(caller.api_key_id)
+        if known is None or known[0] is not caller:
+            known = self._read_limits(caller)
+        _, limits, holds_something = known
         if not limits:
             return UNLIMITED
         try:
@@ -102,10 +107,19 @@ class Limiter:
         except (RedisAway, RedisRefused):
             answer, minute = self._local.admit(limits, tokens, time.time()), None
         decision = _decision(limits, answer, tokens)
-        if decision.allowed and any(limit.tokens is not None or limit.concurrent is not None for limit in limits):
+        if decision.allowed and holds_something:
             self._running[request_id] = _Running(limits, minute, tokens)
             self._local.enter(limits)
         return decision
+
+    def _read_limits(self, caller: Caller) -> tuple[Caller, list[Limited], bool]:
+        """Kept with the caller that they are of: its next look-up is another object."""
+        if len(self._limits) >= _MOST_CALLERS:
+            self._limits.clear()
+        limits = limits_of(caller)
+        holds_something = any(limit.tokens is not None or limit.concurrent is not None for limit in limits)
+        known = self._limits[caller.api_key_id] = (caller, limits, holds_something)
+        return known
 
     def done_command(self, request_id: str, tokens_used: int) -> list[Argument] | None:
         """The command that frees the request's place and corrects its tokens from the estimate to what it used.

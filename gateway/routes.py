@@ -32,6 +32,7 @@ _POSTS: Mapping[str, Route] = {
     "/completions": Route("serve", "openai_completions"),
 }
 _GEMINI = re.compile(r"/v1(?:beta|alpha)?/models/(.+):(generateContent|streamGenerateContent|countTokens)")
+_USUAL: Mapping[str, Route] = {"/v1" + path: route for path, route in _POSTS.items()}
 _PREFIXES = ("/v1", "/v1beta", "/v1alpha")
 MODELS = "/models"
 _QUESTIONS: Mapping[str, View] = {"/generation": "generation", "/key": "key", "/credits": "credits"}
@@ -42,7 +43,7 @@ def is_api_path(path: str, headers: Mapping[bytes, bytes]) -> bool:
 
     `/models` on the bare host is a page for people and a list for whoever sends a key.
     """
-    if path in _PREFIXES or path.startswith(tuple(prefix + "/" for prefix in _PREFIXES)):
+    if path in _USUAL or path in _PREFIXES or path.startswith(tuple(prefix + "/" for prefix in _PREFIXES)):
         return True
     bare = path.rstrip("/")
     if bare in _POSTS:
@@ -53,6 +54,9 @@ def is_api_path(path: str, headers: Mapping[bytes, bytes]) -> bool:
 
 def find(path: str, dialect: str) -> Route | None:
     """The route of a path; `dialect` is that of the caller's headers, for paths that several dialects share."""
+    usual = _USUAL.get(path)
+    if usual is not None:
+        return usual
     path = path.rstrip("/")
     while path.startswith("/v1/v1/"):  # a base URL that ends in /v1, given to a client that adds it
         path = path[3:]

@@ -83,6 +83,7 @@ class _Tally:
 _tallies: dict[tuple[str, str, int, str, str], _Tally] = {}
 _attempts: dict[tuple[str, int | None, bool], int] = {}
 _flush_is_due = False
+_in_flight = 0
 
 
 def observe_request(record: RequestRecord, attempts: Iterable[Sequence[Any]] = ()) -> None:
@@ -114,6 +115,18 @@ _PROVIDER, _STATUS, _ERROR_CLASS, _ERROR_CODE = (
 )
 
 
+def request_begins() -> None:
+    global _in_flight
+    _in_flight += 1
+
+
+def request_ends() -> None:
+    global _in_flight
+    _in_flight -= 1
+    if not _flush_is_due:
+        _flush_soon()
+
+
 def _flush_soon() -> None:
     global _flush_is_due
     try:
@@ -131,6 +144,7 @@ def flush() -> None:
     _flush_is_due = False
     tallies, _tallies = _tallies, {}
     attempts, _attempts = _attempts, {}
+    requests_in_flight.set(_in_flight)
     for (endpoint, outcome, status, model, provider), tally in tallies.items():
         endpoint, model, provider = (
             _bounded("endpoint", endpoint),

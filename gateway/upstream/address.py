@@ -58,6 +58,8 @@ def prepared(deployment: DeploymentInfo, dialect: str, path: str, *, stream: boo
 
 def dialect_for(deployment: DeploymentInfo, client_dialect: str, spoken: frozenset[str]) -> str | None:
     """The client's own dialect where the deployment has it, else the first one that can be translated to."""
+    if deployment.dialect == client_dialect and client_dialect in spoken and client_dialect in deployment.base_urls:
+        return client_dialect
     offered = [deployment.dialect, *deployment.other_dialects]
     usable = [name for name in offered if name in spoken and name in deployment.base_urls]
     if client_dialect in _UNTRANSLATED:
