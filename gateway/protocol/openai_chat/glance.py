@@ -97,10 +97,10 @@ class ChatGlance(CodecGlance):
         choice = choices[0]
         message = choice.get("message") if type(choice) is dict else None
         native = choice.get("finish_reason") if type(choice) is dict else None
-        if type(message) is not dict or type(native) is not str or not native or message.keys() > _PLAIN_MESSAGE:
+        if type(message) is not dict or type(native) is not str or not native:
             return seen_in(self.codec.decode_reply(body))
         content, tier = message.get("content"), source.get("service_tier")
-        if type(content) is not str or any(message.get(name) for name in message.keys() - _TEXT_MESSAGE):
+        if type(content) is not str or not _says_only_text(message):
             return seen_in(self.codec.decode_reply(body))
         return Seen(
             usage=usage,
@@ -112,7 +112,14 @@ class ChatGlance(CodecGlance):
 
 
 _TEXT_MESSAGE = frozenset(("role", "content"))
-_PLAIN_MESSAGE = frozenset(("role", "content", "refusal", "annotations", "tool_calls", "function_call", "audio"))
+_EMPTY_IN_TEXT = frozenset(("refusal", "annotations", "tool_calls", "function_call", "audio"))
+
+
+def _says_only_text(message: Mapping[str, Any]) -> bool:
+    for name, value in message.items():
+        if name not in _TEXT_MESSAGE and (value or name not in _EMPTY_IN_TEXT):
+            return False
+    return True
 
 
 def _are_plain(source: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from billing.pricing.usage import TokenUsage
 from gateway.protocol.conversation import NOTHING
-from gateway.protocol.counts import Counts
+from gateway.protocol.counts import MOST_TOKENS, Counts
 from gateway.protocol.reply import UsageReport
 
 
@@ -19,6 +19,45 @@ def read_usage(value: Any) -> UsageReport | None:
     """The report in a usage object; None when it holds no counts at all."""
     if not isinstance(value, Mapping):
         return None
+    return _read_plain(value) or _read_any(value)
+
+
+_PLAIN = frozenset(
+    ("prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details")
+)
+
+
+def _read_plain(value: Mapping[str, Any]) -> UsageReport | None:
+    """What most providers send, read without asking twice; None for all else."""
+    prompt, completion = value.get("prompt_tokens"), value.get("completion_tokens")
+    if type(prompt) is not int or type(completion) is not int or value.get("total_tokens") != prompt + completion:
+        return None
+    if not (0 < prompt <= MOST_TOKENS and 0 <= completion <= MOST_TOKENS) or not value.keys() <= _PLAIN:
+        return None
+    cached = _only(value.get("prompt_tokens_details"), "cached_tokens", prompt)
+    reasoning = _only(value.get("completion_tokens_details"), "reasoning_tokens", completion)
+    if cached is None or reasoning is None:
+        return None
+    usage = TokenUsage(input=prompt - cached, cache_read=cached, output=completion - reasoning, reasoning=reasoning)
+    return UsageReport(usage)
+
+
+def _only(details: Any, name: str, most: int) -> int | None:
+    """The one count in these details that is not zero; None where there is another one, or something odd."""
+    if not details:
+        return 0 if details is None else None
+    if type(details) is not dict:
+        return None
+    count = details.get(name, 0)
+    if type(count) is not int or not 0 <= count <= most:
+        return None
+    for other, value in details.items():
+        if other != name and (type(value) is not int or value):
+            return None
+    return count
+
+
+def _read_any(value: Mapping[str, Any]) -> UsageReport | None:
     counts = Counts(value)
     if not counts.has("prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens"):
         return None

@@ -17,6 +17,7 @@ from gateway.protocol.cost import with_cost
 from gateway.protocol.dialects import CODECS, GLANCES
 from gateway.protocol.estimate import prompt_tokens_upper
 from gateway.protocol.glance import Seen, StreamWatch, seen_in
+from gateway.protocol.openai_chat import usage
 from gateway.protocol.problem import ProtocolError
 from gateway.protocol.reply import Done, StreamError
 from tests.gateway.protocol.test_corpus import CORPUS, codec_for, exchanges, replayer
@@ -265,3 +266,24 @@ def test_a_request_with_sealed_reasoning_is_decoded() -> None:
     body = {"model": "a", "messages": [{"role": "user", "content": "x", "reasoning_details": []}]}
     assert GLANCES["openai_chat"].glance_request(orjson.dumps(body)) is None
     assert NOTHING == {}
+
+
+_count = st.one_of(st.integers(-2, 50), st.just(10**10), st.none(), st.floats(0, 9), st.just("3"), st.booleans())
+_details = st.one_of(
+    st.none(),
+    st.just([]),
+    st.dictionaries(st.sampled_from(["cached_tokens", "reasoning_tokens", "audio_tokens", "x"]), _count, max_size=3),
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"]), _count),
+    _details,
+    _details,
+    st.booleans(),
+)
+def test_plain_usage_is_read_as_any_other(counts: dict[str, Any], given_: Any, made: Any, fits: bool) -> None:
+    value = {**counts, "prompt_tokens_details": given_, "completion_tokens_details": made}
+    if fits and all(type(counts.get(name)) is int for name in ("prompt_tokens", "completion_tokens")):
+        value["total_tokens"] = counts["prompt_tokens"] + counts["completion_tokens"]
+    assert usage.read_usage(value) == usage._read_any(value)
