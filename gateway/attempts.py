@@ -12,7 +12,7 @@ from gateway.errors import BadRequest, NotAvailable
 from gateway.exchange import Exchange
 from gateway.guard import Guard
 from gateway.protocol.codec import Codec, EncodedRequest, Passed, StreamDecoder, Target
-from gateway.protocol.conversation import Conversation
+from gateway.protocol.conversation import NOTHING, Conversation
 from gateway.protocol.dialects import CLIENT_CODECS, GLANCES, UPSTREAM_CODECS
 from gateway.protocol.glance import Glance, Seen, StreamWatch
 from gateway.protocol.problem import ProtocolError
@@ -230,7 +230,8 @@ class Attempts:
         return exchange.conversation
 
     def _client_headers(self) -> Mapping[str, str]:
-        return text_headers(self._request)
+        """Chat passes none of them on."""
+        return NOTHING if self._exchange.endpoint == "openai_chat" else text_headers(self._request)
 
     @property
     def _takes_no_sampling(self) -> bool:

@@ -79,8 +79,10 @@ def card_for(exchange: Exchange, usage: TokenUsage, source: str, at: datetime) -
     return prices.card(deployment, tier=_TIERS.get(tier, tier), prompt_size=usage.prompt_size, markup=markup, now=at)
 
 
-def charge_of(exchange: Exchange, share: Share, verdict: Verdict, at: datetime) -> UsageEvent:
-    """The usage event of this exchange, which ended `at`."""
+def charge_of(
+    exchange: Exchange, share: Share, verdict: Verdict, at: datetime, *, arrived: str | None = None
+) -> UsageEvent:
+    """The usage event of this exchange, which ended `at`. `arrived` is the text of `exchange.at`, where it is known."""
     caller, plan, deployment = exchange.caller, exchange.plan, exchange.deployment
     assert caller is not None and plan is not None
     usage, source = verdict.usage, share.slice.source
@@ -113,7 +115,7 @@ def charge_of(exchange: Exchange, share: Share, verdict: Verdict, at: datetime) 
         charge_nanos=charge,
         hold_id=share.slice.id,
         source=source,
-        admitted_at=exchange.at.isoformat(),
+        admitted_at=arrived or exchange.at.isoformat(),
         occurred_at=at.isoformat(),
     )
 
@@ -126,13 +128,16 @@ def _outcome(exchange: Exchange) -> Outcome:
     return "refused" if exchange.status < 500 and not exchange.attempts else "failed"
 
 
-def record_of(exchange: Exchange, caller: Caller, event: UsageEvent | None, usage: TokenUsage) -> RequestRecord:
+def record_of(
+    exchange: Exchange, caller: Caller, event: UsageEvent | None, usage: TokenUsage, arrived: str
+) -> RequestRecord:
     """The log row of this exchange."""
     first = exchange.first_token_s
+    elapsed = exchange.elapsed_s()
     delivery, plan = exchange.delivery, exchange.plan
     return RequestRecord(
         id=exchange.id,
-        created_at=exchange.at.isoformat(),
+        created_at=arrived,
         organization_id=caller.organization_id,
         project_id=caller.project_id,
         api_key_id=caller.api_key_id,
@@ -154,8 +159,8 @@ def record_of(exchange: Exchange, caller: Caller, event: UsageEvent | None, usag
         charge_nanos=event.charge_nanos if event else 0,
         policy=event.policy if event else "",
         first_token_ms=None if first is None else int(first * 1000),
-        duration_ms=int(exchange.elapsed_s() * 1000),
-        overhead_us=int(exchange.overhead_s() * 1_000_000),
+        duration_ms=int(elapsed * 1000),
+        overhead_us=max(0, int((elapsed - exchange.upstream_s) * 1_000_000)),
         attempt_count=len(exchange.attempts),
         trace={"attempts": [tuple(attempt) for attempt in exchange.attempts]} if exchange.attempts else None,
     )
@@ -174,12 +179,13 @@ def finish(exchange: Exchange, services: Services) -> asyncio.Future[None] | Non
         return None
     event: UsageEvent | None = None
     usage = NOTHING
+    arrived = exchange.at.isoformat()
     if share is not None:
         verdict = judge(exchange)
-        event = charge_of(exchange, share, verdict, datetime.now(UTC))
+        event = charge_of(exchange, share, verdict, datetime.now(UTC), arrived=arrived)
         usage = verdict.usage if verdict.source != "none" else NOTHING
         exchange.charge_nanos = event.charge_nanos
-    record = record_of(exchange, caller, event, usage)
+    record = record_of(exchange, caller, event, usage, arrived)
     exchange.finished = True
     exchange.usage_extra["cost"] = exchange.charge_nanos / NANOS_PER_USD
     if share is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 
 from gateway.protocol.quirks.azure import AZURE
@@ -58,6 +58,7 @@ HOSTS: Mapping[str, Quirks] = MappingProxyType(
 
 
 @cache
+@lru_cache(maxsize=1024)
 def quirks_of(provider: str) -> Quirks:
     """The quirks of a provider by its slug; those of the dialect's maker for an unknown one."""
     quirks = HOSTS.get(provider, STANDARD)
