@@ -12,7 +12,7 @@ DEPLOY_ENV = DB_POOL_MAX=0 DATABASE_URL=postgres://check@127.0.0.1:9/check REDIS
 	SECRET_KEY=0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ API_KEY_PEPPER=check-check-check-check \
 	CREDENTIAL_KEYS=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE= PUBLIC_URL=https://router.example ALLOWED_HOSTS=router.example
 
-.PHONY: help up test reset check lint types imports migrations-check deploy-check fmt messages test-one clients bench recorded fuzz translation lock install chromium
+.PHONY: help up test reset check lint types imports migrations-check deploy-check fmt messages test-one clients chaos bench recorded fuzz translation lock install chromium
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | \
@@ -67,6 +67,9 @@ translation: install ## write docs/translation.md again, from the codecs
 
 clients: install ## run the real coding agents against Router One (needs Node.js 20; installs 1.1 GB into .clients once)
 	@$(BIN)/python -m tests.clients $(ARGS)
+
+chaos: install ## kill every part under load, for minutes (make test does it for seconds)
+	@CHAOS=long $(BIN)/python -m pytest -v tests/chaos $(ARGS)
 
 bench: install ## ours beside nginx and other gateways: cost, delay, memory (ARGS="--quick --only ours,nginx --scenario plain")
 	@$(BIN)/python -m bench $(ARGS)

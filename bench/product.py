@@ -167,9 +167,12 @@ class Product(Target):
 
     def _start_programs(self, children: Children) -> dict[str, list[int]]:
         celery = [sys.executable, "-m", "celery", "--quiet", "-A", "routerone"]
-        worker = [*celery, "worker", "--concurrency", "2", "--without-gossip", "--without-mingle", "-l", "WARNING"]
+        quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING")
+        worker = [*celery, "worker", "--concurrency", "2", *quiet]
         beat = [*celery, "beat", "-s", self._paths.beat_schedule, "--pidfile=", "-l", "WARNING"]
-        server = uvicorn("routerone.asgi:application", self._listener.fileno(), 10)
+        alone = (self._tree / "routerone" / "gateway_asgi.py").exists()  # an older checkout has only the other
+        application = "routerone.gateway_asgi:application" if alone else "routerone.asgi:application"
+        server = uvicorn(application, self._listener.fileno(), 10)
         if self._profiler:
             server = [server[0], *self._profiler, *server[1:]]
         opened = (self._listener.fileno(),)

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action
 
-from billing import grants, ledger, proof_admin  # noqa: F401 - registers its own
+from billing import grants, ledger, plan_admin, proof_admin  # noqa: F401 - they register their own
 from billing.forms import GrantForm
 from billing.models.holds import Hold
 from billing.models.ledger import Entry, LedgerAccount, Transfer

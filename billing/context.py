@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 def wallet(request: HttpRequest) -> dict[str, Any]:
-    """`wallet` with posted, held and available nanos of the current organization, None for visitors.
+    """`wallet`, the current organization's `ledger.Balance`, None for visitors.
 
     Read only if the template looks at it, and None again when it cannot be read: a page about something else, the
     error page above all, must not fail because of it.

@@ -1,4 +1,4 @@
-"""The wallet page: what is there, what is held, and where it went."""
+"""The wallet page: what is there, what is reserved of it, and where it went."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ KINDS = {
     "topup": _("Top-up"),
     "adjustment": _("Adjustment"),
     "refund": _("Refund"),
+    "plan": _("Plan"),
+    "expiry": _("Expired credit"),
+    "chargeback": _("Chargeback"),
 }
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+import structlog
 from celery import shared_task
 from django.conf import settings
 from django.db import connection, transaction
 
 from billing import lots, proof
+from billing.plans import renewal
 
+log = structlog.get_logger(__name__)
+
+RENEWED_AHEAD = timedelta(seconds=60)  # as often as the job runs
+CLOCKS_DIFFER = timedelta(milliseconds=500)  # the worker's clock says when, the database's whether it is time
 _SETTLED_TO = "SELECT min(settled_to) FROM billing_journalshard HAVING count(*) >= %s"
 
 
@@ -25,3 +33,26 @@ def expire_credit() -> None:
         row = cursor.fetchone()
         if row and row[0]:
             lots.expire(cursor, settled_to=row[0])
+
+
+@shared_task(name="billing.tasks.renew_plans")  # type: ignore[untyped-decorator]
+def renew_plans() -> None:
+    """Bring over the end of their period all whose time has come; those of the next minute to the second."""
+    now = renewal.now_by_database()
+    for subscription_id, ends_at in renewal.due_until(now + RENEWED_AHEAD):
+        if ends_at > now:
+            renew_plan.apply_async((subscription_id,), eta=ends_at + CLOCKS_DIFFER)
+        else:
+            renew_plan(subscription_id)
+    for period_id in renewal.periods_to_credit():
+        renewal.credit_what_was_left(period_id)
+
+
+@shared_task(name="billing.tasks.renew_plan")  # type: ignore[untyped-decorator]
+def renew_plan(subscription_id: int) -> str:
+    """One subscription; a failure is logged, and the next minute tries again."""
+    try:
+        return renewal.renew(subscription_id)
+    except Exception as error:
+        log.exception("plan_not_renewed", subscription_id=subscription_id, error_class=type(error).__name__)
+        return "failed"

@@ -93,7 +93,11 @@ class Gateway:
         """Idempotent: some servers never send lifespan events, then the first request starts the gateway."""
         async with self._starting:
             if self._services is None:
-                self._services = await self._open()
+                try:
+                    self._services = await self._open()
+                except BaseException:  # what is open already would keep the process from ending
+                    await self._closing.aclose()
+                    raise
         return self._services
 
     async def _open(self) -> Services:

@@ -69,7 +69,7 @@ class Guard:
             self._timer.cancel()
             self._timer = None
         self._request.on_left = None
-        self.keep_alive = None
+        self.keep_alive = self.reads_on = None  # they refer back to us: nothing should wait for the garbage collector
 
     def stream_begins(self) -> None:
         """The provider has begun a stream: from now on a silence of it is a stall."""

@@ -26,7 +26,7 @@ TIMEOUT_S = 1.0
 IN_FLIGHT_MAX = 10_000
 FIRST_BACKOFF_S = 0.05
 LAST_BACKOFF_S = 1.0
-TICKS_PER_TIMEOUT = 8
+TICKS_PER_TIMEOUT = 4
 
 Argument = str | bytes | int | float
 _pack: Callable[[tuple[Argument, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]

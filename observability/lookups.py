@@ -20,11 +20,12 @@ from psycopg.rows import class_row, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from billing.receipts.document import RECORD_COLUMNS
+from observability.limit_lookups import BUDGETS, PLAN, PLAN_WINDOWS, Limit, PlanNow
 from observability.records import attempts_in
 
 AT_ONCE: Final = 4
 PATIENCE_S: Final = 3.0
-RECENT_S: Final = 60  # for so long an id that nobody knows may be one that the worker has not seen yet
+AHEAD_S: Final = 60.0  # by so much the clock of the process that made an id may differ from ours
 
 log = structlog.get_logger(__name__)
 Row = dict[str, Any]
@@ -36,13 +37,7 @@ _RECORDS: Final = (
     " WHERE ((id = %(id)s AND request_id = %(id)s) OR (request_id = %(id)s AND id <> request_id))"
     " AND organization_id = %(organization_id)s ORDER BY part"
 )
-# A request's own hold has its id and is open until its charge is settled.
-_WAITS: Final = """
-SELECT NOT EXISTS (SELECT FROM observability_requestlog WHERE id = %(id)s)
-       AND (%(is_recent)s
-            OR EXISTS (SELECT FROM billing_hold
-                        WHERE id = %(id)s AND organization_id = %(organization_id)s AND state = 'open'))
-"""
+_LOGGED: Final = "SELECT EXISTS (SELECT FROM observability_requestlog WHERE id = %s)"
 _KEY: Final = """
 SELECT k.name, k.prefix || '…' || k.last_four AS label, k.expires_at, k.allowed_models,
        used.total_nanos, used.day_nanos, used.week_nanos, used.month_nanos
@@ -59,12 +54,17 @@ SELECT k.name, k.prefix || '…' || k.last_four AS label, k.expires_at, k.allowe
        ) used
  WHERE k.id = %s
 """
-# The sums and the wallet change in one transaction, and one statement sees both as they are at one moment.
+# The sums and the wallet change in one transaction, and one statement sees both as they are at one moment. What a plan
+# paid is in its period's windows.
 _CREDITS: Final = """
-SELECT COALESCE(wallet.posted_nanos, 0) AS posted_nanos, COALESCE(wallet.held_nanos, 0) AS reserved_nanos,
-       used.nanos AS used_nanos
+SELECT COALESCE(wallet.posted_nanos, 0) AS posted_nanos, COALESCE(wallet.held_nanos, 0) AS held_nanos,
+       (SELECT COALESCE(sum(h.remaining_nanos), 0)::bigint FROM billing_hold h
+         WHERE h.account_id = wallet.id AND h.state = 'open' AND h.source <> 'plan') AS idle_nanos,
+       used.nanos - covered.nanos AS used_nanos
   FROM (SELECT COALESCE(sum(charge_nanos), 0)::bigint AS nanos
           FROM observability_usagehour WHERE organization_id = %(organization_id)s) used
+ CROSS JOIN (SELECT COALESCE(sum(spent_nanos), 0)::bigint AS nanos FROM billing_window
+              WHERE organization_id = %(organization_id)s AND kind = 'plan' AND name = 'period') covered
   LEFT JOIN billing_ledgeraccount wallet
     ON wallet.organization_id = %(organization_id)s AND wallet.kind = 'wallet' AND wallet.currency = 'USD'
 """
@@ -99,20 +99,30 @@ class KeyUsage:
 
 @dataclass(frozen=True, slots=True)
 class Credits:
-    """Of the wallet. What has ended and is not settled yet is still in `reserved_nanos`, at its full hold."""
+    """Of the wallet, in nano-USD. `idle_nanos`: the part of `held_nanos` that gateways have reserved and nobody spent.
+
+    What a request has spent stands in `idle_nanos` until it is settled, which takes a second or so.
+    """
 
     posted_nanos: int
-    reserved_nanos: int
+    held_nanos: int
+    idle_nanos: int
     used_nanos: int
 
     @property
     def total_nanos(self) -> int:
-        """All credit that was ever added, less what was taken back: usage is the only other way out."""
+        """All credit that was ever added, less what left the wallet for anything else than usage."""
         return self.posted_nanos + self.used_nanos
 
     @property
     def available_nanos(self) -> int:
-        return self.posted_nanos - self.reserved_nanos
+        """What can be reserved now."""
+        return self.posted_nanos - self.held_nanos
+
+    @property
+    def balance_nanos(self) -> int:
+        """Posted less what is spent and not settled yet; what is only reserved still counts."""
+        return self.available_nanos + self.idle_nanos
 
 
 class Lookups:
@@ -134,13 +144,17 @@ class Lookups:
         attempts = attempts_in(log_row["trace"]) if log_row else []
         return Generation(log_row, [attempt._asdict() for attempt in attempts], records)
 
-    async def is_pending(self, organization_id: int, request_id: UUID, at: datetime) -> bool:
-        """Whether a request that `generation` does not know may still be running, or wait in the journal."""
-        is_recent = request_id.version == 7 and abs(at.timestamp() - (request_id.int >> 80) / 1000) < RECENT_S
-        values = {"id": request_id, "organization_id": organization_id, "is_recent": is_recent}
+    async def is_pending(self, request_id: UUID, at: datetime, longest_s: float) -> bool:
+        """Whether a request that `generation` does not know may still be running, or wait in the journal.
+
+        Its id tells when it began, which was at most `longest_s` ago.
+        """
+        age_s = at.timestamp() - (request_id.int >> 80) / 1000
+        if request_id.version != 7 or not -AHEAD_S < age_s < longest_s:
+            return False
         async with self._connection() as conn:
-            row = await (await conn.execute(_WAITS, values)).fetchone()
-        return row is not None and bool(row[0])
+            row = await (await conn.execute(_LOGGED, (request_id,))).fetchone()
+        return row is not None and not row[0]
 
     async def key(self, api_key_id: int) -> KeyUsage | None:
         async with self._connection() as conn, conn.cursor(row_factory=class_row(KeyUsage)) as cur:
@@ -149,7 +163,22 @@ class Lookups:
     async def credits(self, organization_id: int) -> Credits:
         async with self._connection() as conn, conn.cursor(row_factory=class_row(Credits)) as cur:
             found = await (await cur.execute(_CREDITS, {"organization_id": organization_id})).fetchone()
-        return found or Credits(0, 0, 0)
+        return found or Credits(0, 0, 0, 0)
+
+    async def budgets(self, api_key_id: int) -> list[Limit]:
+        """Of the key and of its project, the shortest period first."""
+        async with self._connection() as conn, conn.cursor(row_factory=class_row(Limit)) as cur:
+            return await (await cur.execute(BUDGETS, (api_key_id,))).fetchall()
+
+    async def plan(self, organization_id: int) -> tuple[PlanNow, list[Limit]] | None:
+        """The plan with its windows and, where it has one, the cap on what it may take from the wallet."""
+        async with self._connection() as conn:
+            async with conn.cursor(row_factory=class_row(PlanNow)) as cur:
+                plan = await (await cur.execute(PLAN, (organization_id,))).fetchone()
+            if plan is None:
+                return None
+            async with conn.cursor(row_factory=class_row(Limit)) as cur:
+                return plan, await (await cur.execute(PLAN_WINDOWS, (organization_id,))).fetchall()
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:

@@ -99,7 +99,8 @@ class Evaluation:
         """The order is the reverse of stopping: beat, web (drains), worker (finishes its task), sandbox."""
         drain_s = settings.DRAIN_S
         celery = python("-m", "celery", "--quiet", "-A", "routerone")
-        worker = [*celery, "worker", "--concurrency", "2", "--without-gossip", "--without-mingle", "-l", "WARNING"]
+        quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING")
+        worker = [*celery, "worker", "--concurrency", "2", *quiet]
         beat = [*celery, "beat", "-s", str(self._paths.beat_schedule), "--pidfile=", "-l", "WARNING"]
         if settings.SANDBOX_ENABLED:
             self._serve("sandbox", "gateway.sandbox.app:application", self._sandbox_listener, drain_s=5)

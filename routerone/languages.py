@@ -6,7 +6,7 @@ import re
 
 CHINESE = "zh-hans"
 PREFIX = "/zh"
-_PUBLIC = re.compile(r"/(docs|models(/.+)?)?")
+_PUBLIC = re.compile(r"/(docs(/charges)?|pricing|models(/.+)?)?")
 
 
 def is_public(path: str) -> bool:

@@ -97,10 +97,8 @@ DATABASES = {"default": _database}
 
 def database_conninfo() -> str:
     """The libpq string of the default database, for what talks to PostgreSQL without the ORM."""
-    from django.db import connection
-
     parts = {
-        "dbname": connection.settings_dict["NAME"],
+        "dbname": _database["NAME"],  # read at the call: tests change it
         "user": _database.get("USER") or None,
         "password": _database.get("PASSWORD") or None,
         "host": _database.get("HOST") or None,
@@ -139,9 +137,10 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     # A run goes on and hands over to the next by itself; this starts it again after a crash.
-    "follow-journal": {"task": "gateway.tasks.follow_journal", "schedule": 2.0, "options": {"expires": 2}},
+    "follow-journal": {"task": "gateway.tasks.follow_journal", "schedule": 5.0, "options": {"expires": 5}},
     "keep-log": {"task": "observability.tasks.keep_log", "schedule": 6 * 3600.0, "options": {"expires": 3600}},
     "prove-ledger": {"task": "billing.tasks.prove_ledger", "schedule": 3600.0, "options": {"expires": 3600}},
+    "renew-plans": {"task": "billing.tasks.renew_plans", "schedule": 60.0, "options": {"expires": 60}},
     "expire-credit": {"task": "billing.tasks.expire_credit", "schedule": 60.0, "options": {"expires": 60}},
     "sweep-holds": {"task": "gateway.tasks.sweep_holds", "schedule": 30.0, "options": {"expires": 30}},
 }

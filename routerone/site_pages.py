@@ -16,12 +16,16 @@ from django.views.decorators.http import require_safe
 
 from accounts.sample_models import SANDBOX_EMBEDDING_MODEL
 from accounts.snippets import guides
+from routerone.charging_rules import example
 from routerone.highlights import FALLBACK_MODEL, Highlights, highlights
 
 log = structlog.get_logger(__name__)
 _KEPT_S = 60  # a price that changes shows here a minute later; the models' own pages show it at once
 _ON_HOME = ("python", "claude-code", "codex", "curl")
-_PRIVATE = ("/overview", "/logs", "/keys", "/projects", "/wallet", "/settings", "/accounts/", "/admin/", "/i18n/")
+_PRIVATE = (
+    *("/overview", "/logs", "/keys", "/projects", "/wallet", "/plans", "/settings"),
+    *("/accounts/", "/admin/", "/i18n/"),
+)
 
 
 @require_safe
@@ -52,6 +56,12 @@ def docs(request: HttpRequest) -> HttpResponse:
         "sandbox": settings.SANDBOX_ENABLED,
     }
     return render(request, "site/docs.html", context)
+
+
+@require_safe
+def charges(request: HttpRequest) -> HttpResponse:
+    """Plans and every rule of charging, as customers can read them."""
+    return render(request, "site/docs_charges.html", {"nav": "docs", "example": example()})
 
 
 def _highlights() -> Highlights | None:
@@ -90,7 +100,7 @@ def llms(request: HttpRequest) -> HttpResponse:
         " `POST /v1beta/models/{model}:streamGenerateContent`, `POST /v1/embeddings`, `GET /v1/models`\n"
         "- Every chat model works at every chat endpoint; what a translation cannot carry is named in the header"
         " `x-router-dropped`\n"
-        f"- Models and prices: {host}/models\n- Docs: {host}/docs\n"
+        f"- Models and prices: {host}/models\n- Docs: {host}/docs\n- Plans and charges: {host}/docs/charges\n"
         f"- 中文文档: {host}/zh/docs\n- Prompts and answers are not stored.\n"
     )
     return HttpResponse(text, content_type="text/plain; charset=utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -67,9 +68,93 @@ class Subscription(models.Model):
             models.UniqueConstraint(fields=["organization"], condition=~Q(state="ended"), name="one_live_subscription")
         ]
         indexes = [models.Index(fields=["period_end"], name="live_by_end", condition=~Q(state="ended"))]
+        permissions = [("give_subscription", _("Can give and end subscriptions"))]
 
     def __str__(self) -> str:
         return f"{self.organization_id} {self.terms.get('name', '')} {self.state}"
+
+
+class PlanPeriod(models.Model):
+    """A stretch of a subscription that was paid for, or given: what customers see as its history.
+
+    What the unused part was worth when the period was left before its end is credited; while requests are still running
+    against it the last word is not spoken (`credit_is_final`), and what they leave unused is credited later.
+    """
+
+    organization_id = models.BigIntegerField()
+    subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="periods")
+    number = models.PositiveIntegerField(_("number"))
+    starts_at = models.DateTimeField(_("begins"))
+    ends_at = models.DateTimeField(_("ends"))  # as it was sold
+    closed_at = models.DateTimeField(_("left at"), null=True, blank=True)  # where that was before its end
+    price_nanos = models.BigIntegerField(_("price"))  # zero where it was given
+    credit_nanos = models.BigIntegerField(_("credited"), default=0, db_default=0)
+    credit_is_final = models.BooleanField(_("credit is final"), default=True, db_default=True)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("plan period")
+        verbose_name_plural = _("plan periods")
+        ordering = ["-starts_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["subscription", "number"], name="one_period_per_number"),
+            models.CheckConstraint(
+                condition=Q(credit_nanos__gte=0, credit_nanos__lte=models.F("price_nanos")),
+                name="period_credit_within_price",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["organization_id", "-starts_at"], name="periods_of_organization"),
+            models.Index(fields=["id"], name="periods_to_credit", condition=Q(credit_is_final=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subscription_id} #{self.number}"
+
+
+class PlanChange(models.Model):
+    """What happened to an organization's subscription, by whom and why. Never changed.
+
+    `amount_nanos` is what it took from the wallet, below zero for what it gave. A form sent twice has the same
+    `form_id` and makes one change.
+    """
+
+    class Kind(models.TextChoices):
+        SUBSCRIBED = "subscribed", _("Subscribed")
+        UPGRADED = "upgraded", _("Upgraded")
+        RENEWED = "renewed", _("Renewed")
+        CREDITED = "credited", _("Unused part credited")
+        DUE = "due", _("Payment due")
+        PLANNED = "planned", _("Change planned")
+        CANCELLED = "cancelled", _("Cancelled")
+        RESUMED = "resumed", _("Resumed")
+        OVERFLOW = "overflow", _("Spending beyond the plan changed")
+        GIVEN = "given", _("Given by staff")
+        ENDED = "ended", _("Ended")
+        STOPPED = "stopped", _("Ended by staff")
+
+    organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="+")
+    subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="changes")
+    kind = models.CharField(_("change"), max_length=10, choices=Kind)
+    detail = models.CharField(_("detail"), max_length=200, blank=True, default="")
+    amount_nanos = models.BigIntegerField(_("from the wallet"), default=0)
+    reason = models.CharField(_("reason"), max_length=300, blank=True, default="")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    form_id = models.UUIDField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(_("time"))
+
+    class Meta:
+        verbose_name = _("plan change")
+        verbose_name_plural = _("plan changes")
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "form_id"], name="one_plan_change_per_form"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subscription_id} {self.kind}"
 
 
 class Budget(models.Model):

@@ -10,14 +10,17 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gateway.protocol.anthropic_messages.codec import AnthropicMessages
+from gateway.protocol.anthropic_messages.glance import MessagesGlance
 from gateway.protocol.codec import ClientCodec, Codec
 from gateway.protocol.embeddings.codec import Embeddings
 from gateway.protocol.gemini_generate.codec import GeminiGenerate
-from gateway.protocol.glance import CodecGlance, Glance
+from gateway.protocol.gemini_generate.glance import GeminiGlance
+from gateway.protocol.glance import Glance
 from gateway.protocol.openai_chat.codec import OpenAIChat
 from gateway.protocol.openai_chat.glance import ChatGlance
 from gateway.protocol.openai_completions.codec import OpenAICompletions
 from gateway.protocol.openai_responses.codec import OpenAIResponses
+from gateway.protocol.openai_responses.glance import ResponsesGlance
 
 CODECS: Mapping[str, Codec] = MappingProxyType(
     {
@@ -39,25 +42,9 @@ CLIENT_CODECS: Mapping[str, ClientCodec] = MappingProxyType(
 GLANCES: Mapping[str, Glance] = MappingProxyType(
     {
         "openai_chat": ChatGlance(),
-        "anthropic_messages": CodecGlance(
-            CODECS["anthropic_messages"], (b"message_", b"content_block_st", b'"error"', b": error", b"\r", b"\n:")
-        ),
-        "openai_responses": CodecGlance(
-            CODECS["openai_responses"],
-            (
-                b"response.c",
-                b"response.i",
-                b"response.f",
-                b'"error"',
-                b": error",
-                b".done",
-                b".added",
-                b"[DONE]",
-                b"\r",
-                b"\n:",
-            ),
-        ),
-        "gemini_generate": CodecGlance(CODECS["gemini_generate"], (b"",)),  # every event has usage
+        "anthropic_messages": MessagesGlance(),
+        "openai_responses": ResponsesGlance(),
+        "gemini_generate": GeminiGlance(),
     }
 )
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any
 
 import orjson
 
@@ -77,14 +78,34 @@ def prompt_tokens_upper(conversation: Conversation, model: str = "") -> int:
     return for_model(total, model)
 
 
-def messages_tokens_upper(text_tokens: int, messages: int) -> int:
-    """The upper estimate of plain messages from that of their texts."""
-    return _PER_REQUEST + _PER_TURN * messages + text_tokens
+class PromptSize:
+    """The parts of a request that was not decoded, for the same upper estimate.
 
+    ``arguments`` are texts of JSON, ``values`` JSON that is not written yet; the rest are counts.
+    """
 
-def json_tokens_upper(tools: list[object]) -> int:
-    """The upper estimate of tools, from their JSON."""
-    return _WITH_TOOLS + _PER_CALL * len(tools) + _json_upper(tools)
+    __slots__ = ("arguments", "calls", "images", "texts", "tools", "turns", "values")
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.arguments: list[str] = []
+        self.values: list[Any] = []
+        self.turns = 0
+        self.calls = 0  # of tools, and their results
+        self.images = 0
+        self.tools = 0
+
+    def upper(self) -> int:
+        total = _PER_REQUEST + _PER_TURN * self.turns + _PER_CALL * (self.calls + self.tools) + _PER_IMAGE * self.images
+        if self.tools:
+            total += _WITH_TOOLS
+        if all(map(str.isascii, self.texts)):
+            total += int(sum(map(len, self.texts)) * _UPPER_ASCII) + len(self.texts)
+        else:
+            total += sum(map(_upper, self.texts))
+        if self.arguments:
+            total += sum(_tokens(text, _UPPER_JSON, _UPPER_OTHER) for text in self.arguments)
+        return total + (_json_upper(self.values) if self.values else 0)
 
 
 def for_model(tokens: int, model: str) -> int:

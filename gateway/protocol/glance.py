@@ -110,12 +110,10 @@ class StreamWatch:
         "_at_border",
         "_codec",
         "_decoder",
-        "_include_usage",
         "_is_plain",
         "_kept",
         "_kept_bytes",
         "_lost_bytes",
-        "_tokens",
         "done",
         "failure",
         "held",
@@ -125,14 +123,12 @@ class StreamWatch:
 
     def __init__(self, codec: Codec, is_plain: Callable[[bytes], bool], *, include_usage: bool) -> None:
         self._codec = codec
-        self._include_usage = include_usage
         self._decoder = codec.stream_decoder(include_usage=include_usage)
         self._is_plain = is_plain
         self._at_border = True
         self._kept: list[bytes] = []
         self._kept_bytes = 0
         self._lost_bytes = 0
-        self._tokens = 0.0
         self.seen = Seen()
         self.failure: UpstreamFailure | None = None
         self.held = b""
@@ -141,11 +137,16 @@ class StreamWatch:
 
     def feed(self, chunk: bytes) -> bytes:
         """What may go out now."""
+        self._kept_bytes += len(chunk)
+        if self._kept_bytes <= _KEPT_BYTES:
+            self._kept.append(chunk)
+        else:
+            self._lost_bytes += len(chunk)
         whole = chunk.endswith(b"\n\n")
         if whole and self._at_border and self.seen.content and not self.seen.complete and self._is_plain(chunk):
-            self._keep(chunk)
             return chunk
-        self._at_border = whole
+        # A third line end belongs to the event after it, which the decoder keeps until that has come.
+        self._at_border = whole and not chunk.endswith(b"\n\n\n")
         return self._read(self._decoder.feed(chunk))
 
     def end(self) -> bytes:
@@ -153,52 +154,48 @@ class StreamWatch:
         return self._read(self._decoder.end())
 
     def text_tokens(self) -> float:
-        """The likely number of tokens delivered so far."""
-        again = self._codec.stream_decoder(include_usage=self._include_usage)
-        unread = sum(
-            _tokens_in(event) for chunk in self._kept for passed in again.feed(chunk) for event in passed.events
-        )
-        return self._tokens + unread + self._lost_bytes / _BYTES_PER_TOKEN
-
-    def _keep(self, chunk: bytes) -> None:
-        self._kept_bytes += len(chunk)
-        if self._kept_bytes <= _KEPT_BYTES:
-            self._kept.append(chunk)
-        else:
-            self._lost_bytes += len(chunk)
+        """The likely number of tokens delivered so far. All is read again: a decoder that has missed what passed
+        unread would count it once more where the dialect repeats a text at its end."""
+        again = self._codec.stream_decoder()
+        read = sum(_tokens_in(event) for chunk in self._kept for passed in again.feed(chunk) for event in passed.events)
+        return read + self._lost_bytes / _BYTES_PER_TOKEN
 
     def _read(self, passed: list[Passed]) -> bytes:
-        out = b""
+        was_complete = self.seen.complete or self.done
+        finish_at = 0
+        out: list[bytes] = []
         for one in passed:
-            for event in one.events:
-                self._note(event)
+            if one.events and self._note(one.events):
+                finish_at = len(out)
             if self.failure is not None:
                 self.seen.complete = False
-                return out
-            self.seen.complete = self._decoder.complete
-            if not one.forward:
-                continue
-            if self.seen.complete or self.done:
-                self.held += one.raw
-            else:
-                out += one.raw
-        self.seen.complete = self._decoder.complete
-        return out
+                return b"".join(out)
+            if one.forward:
+                out.append(one.raw)
+        complete = self.seen.complete = self._decoder.complete
+        if not (complete or self.done):
+            return b"".join(out)
+        held_from = 0 if was_complete else finish_at
+        self.held += b"".join(out[held_from:])
+        return b"".join(out[:held_from])
 
-    def _note(self, event: StreamEvent) -> None:
-        seen = self.seen
-        if isinstance(event, StreamError):
-            self.failure = self.failure or event.failure
-        elif isinstance(event, UsageSeen):
-            seen.usage = event.report
-            seen.service_tier = event.tier or seen.service_tier
-        elif isinstance(event, Finished):
-            seen.finish_reason = seen.finish_reason or event.reason.value
-        elif isinstance(event, Done):
-            self.done = True
-        else:
-            self._tokens += _tokens_in(event)
-        seen.content = seen.content or event.is_content
+    def _note(self, events: tuple[StreamEvent, ...]) -> bool:
+        """Whether a finish is among them."""
+        seen, finished = self.seen, False
+        for event in events:
+            if isinstance(event, StreamError):
+                self.failure = self.failure or event.failure
+            elif isinstance(event, UsageSeen):
+                seen.usage = event.report
+                seen.service_tier = event.tier or seen.service_tier
+            elif isinstance(event, Finished):
+                finished = True
+                seen.finish_reason = seen.finish_reason or event.reason.value
+            elif isinstance(event, Done):
+                self.done = True
+            elif event.is_content:
+                seen.content = True
+        return finished
 
 
 def _tokens_in(event: StreamEvent) -> float:
@@ -210,12 +207,10 @@ def _tokens_in(event: StreamEvent) -> float:
 
 
 class CodecGlance:
-    """A glance that asks the dialect's codec, except for the deltas of streams."""
+    """A glance that asks the dialect's codec for all that its dialect has no shorter way for."""
 
-    def __init__(self, codec: Codec, unusual: tuple[bytes, ...]) -> None:
-        """`unusual`: what a chunk of plain deltas can't have in it, but in the text of an answer by chance."""
+    def __init__(self, codec: Codec) -> None:
         self.codec = codec
-        self._unusual = unusual
 
     def glance_request(self, body: bytes, target: Target = NO_TARGET) -> Asked | None:
         return None
@@ -236,6 +231,7 @@ class CodecGlance:
             max_output_tokens=max_output_tokens,
             client_headers=client_headers,
             parsed=asked.source,
+            target=Target(asked.model, asked.stream),
             quirks=quirks,
         )
 
@@ -244,12 +240,13 @@ class CodecGlance:
 
     def stream_watch(self, *, include_usage: bool, choices: int) -> StreamWatch:
         # With several choices each has to be seen, or the first finish would look like the last.
-        plain = self._is_plain if choices == 1 else _never
+        plain = self.plain_deltas() if choices == 1 else never
         return StreamWatch(self.codec, plain, include_usage=include_usage)
 
-    def _is_plain(self, chunk: bytes) -> bool:
-        return chunk[:1] != b":" and not any(word in chunk for word in self._unusual)
+    def plain_deltas(self) -> Callable[[bytes], bool]:
+        """What tells the plain deltas of one stream."""
+        return never
 
 
-def _never(chunk: bytes) -> bool:
+def never(chunk: bytes) -> bool:
     return False

@@ -19,6 +19,7 @@ from gateway.routes import Route
 from gateway.services import Services
 from observability.lookups import Generation, LookupsUnavailable
 
+_SETTLING_S = 600.0  # for so long after the longest request its charge may wait in the journal, in bad times
 # Fields of OpenRouter's that nothing is kept for.
 _NOT_KEPT = (
     "upstream_id",
@@ -60,7 +61,8 @@ async def _settled(services: Services, exchange: Exchange, organization_id: int,
     found = await services.lookups.generation(organization_id, request_id)
     if found is not None:
         return found
-    if await services.lookups.is_pending(organization_id, request_id, exchange.at):
+    longest_s = services.config.max_request_s + _SETTLING_S
+    if await services.lookups.is_pending(request_id, exchange.at, longest_s):
         raise NotFound(
             "This request is still running or not settled yet. Ask again in a second.",
             code="generation_pending",

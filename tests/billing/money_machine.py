@@ -19,6 +19,7 @@ from accounts.models import ApiKey, Organization, Project
 from billing import grants, holds, ledger, lots
 from billing.events import UsageEvent
 from billing.ledger import AccountName, NewTransfer
+from billing.models.holds import Hold
 from billing.models.ledger import CreditLot
 from billing.models.plans import Budget, Plan, Subscription, Window
 from billing.models.usage import UsageExcess
@@ -122,8 +123,13 @@ class MoneyMachine(RuleBasedStateMachine):
         transaction.set_rollback(True)
         self.block.__exit__(None, None, None)
 
-    @initialize(limits=st.tuples(AMOUNTS, AMOUNTS, AMOUNTS), overflow=st.booleans(), cap=st.none() | AMOUNTS)
-    def begin(self, limits: tuple[int, int, int], overflow: bool, cap: int | None) -> None:
+    @initialize(
+        limits=st.tuples(AMOUNTS, AMOUNTS, AMOUNTS),
+        overflow=st.booleans(),
+        cap=st.none() | AMOUNTS,
+        opening=st.sampled_from([5_000, 500, 0]),
+    )
+    def begin(self, limits: tuple[int, int, int], overflow: bool, cap: int | None, opening: int) -> None:
         now = datetime.now(UTC)
         self.organization = Organization.objects.create(name="Alice")
         project = Project.objects.create(organization=self.organization, name="Default")
@@ -145,6 +151,8 @@ class MoneyMachine(RuleBasedStateMachine):
         )
         with connection.cursor() as cur:
             ledger.ensure_wallet(cur, self.organization.pk)
+        if opening:
+            self.top_up(opening)
 
     # --- Credit ----------------------------------------------------------------------------------------------------
     @rule(amount=AMOUNTS)
@@ -220,10 +228,29 @@ class MoneyMachine(RuleBasedStateMachine):
         after = ledger.balance(self.organization.pk).available_nanos
         assert after == before - (amount if source != "plan" else 0)
         assert source == "plan" or after >= 0
-        for window in Window.objects.filter(
-            pk__in=self._column("SELECT unnest(window_ids) FROM billing_hold WHERE id = %s", id_)
-        ):
+        for window in Window.objects.filter(pk__in=Hold.objects.get(pk=id_).window_ids):
             assert window.limit_nanos - window.spent_nanos - window.held_nanos >= 0
+
+    @rule(
+        source=st.sampled_from(["wallet", "plan", "overflow"]),
+        amount=AMOUNTS,
+        percent=st.sampled_from([30, 100, 150]),
+        returned=st.booleans(),
+        twice=st.booleans(),
+    )
+    def a_whole_request(self, source: str, amount: int, percent: int, returned: bool, twice: bool) -> None:
+        """What otherwise takes four steps in the right order."""
+        known = len(self.model.leases)
+        self.reserve(source=source, need=amount, floor=1, wish=0, opens=True, with_key=False)
+        if len(self.model.leases) == known:
+            return
+        self.a_request_ends(which=len(self._running()) - 1, percent=percent)
+        if returned:
+            self.give_back(which=known)
+        self.settle_all()
+        if twice:
+            self.model.waiting.append(self.model.journaled[-1])
+            self.settle_all()
 
     def _running(self) -> list[Lease]:
         return [lease for lease in self.model.leases.values() if not lease.returned]

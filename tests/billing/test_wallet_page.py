@@ -14,6 +14,7 @@ from accounts.models import Organization, User
 from accounts.signup import create_organization
 from billing import ledger, statement
 from billing.context import wallet as wallet_context
+from billing.reservation import GIVE_BACK, RESERVE
 from billing.settlement import settle
 from tests.billing.cast import USD, an_event
 
@@ -56,6 +57,19 @@ def test_charges_stand_in_the_statement_with_the_balance_after(page: Client, org
     assert '−$0.00<span class="fine">1234567</span>' in html
     assert '$0.99<span class="fine">8765433</span>' in html
     assert "Usage" in html
+
+
+def test_what_is_only_reserved_still_counts(page: Client, organization: Organization) -> None:
+    wanted = [uuid4(), organization.pk, 1, 1, "wallet", USD // 4, 0, USD // 4, 60.0, True]
+    with connection.cursor() as cur:
+        cur.execute(RESERVE, wanted)
+        charge(organization, USD // 10)
+        cur.execute(GIVE_BACK, [[wanted[0]], [USD // 5], [1]])
+        assert ledger.balance(organization.pk).shown_nanos == USD * 7 // 10, "spent, and not settled yet"
+        cur.execute(RESERVE, [uuid4(), *wanted[1:]])
+    html = page.get("/wallet").content.decode()
+    assert "<dt>Balance</dt><dd>$0.70</dd>" in html and "<dt>Reserved</dt><dd>$0.25</dd>" in html
+    assert html.count("<b>$0.70</b>") == 2, "the side bar and the top bar"
 
 
 def test_an_empty_wallet_says_what_to_do_next(client: Client, settings: Any) -> None:

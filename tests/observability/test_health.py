@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection
+from django.conf import settings
 from django.test import Client
 from pytest_django.fixtures import Settings
 
@@ -26,7 +26,7 @@ def test_readyz_names_the_part_that_is_down_and_no_address(client: Client, db: N
 
 
 def test_readyz_says_when_the_database_is_down(client: Client, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(connection.settings_dict, "HOST", "/nowhere")
+    monkeypatch.setitem(settings.DATABASES["default"], "HOST", "/nowhere")
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["database"]) == (503, "unavailable")
 

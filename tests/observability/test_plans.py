@@ -12,7 +12,7 @@ from uuid import UUID
 from django.test import Client
 
 from billing.receipts.document import public_id
-from observability import lookups
+from observability import limit_lookups, lookups
 from observability.models import RequestLog
 from observability.overview import first_request_at
 from tests.observability.conftest import Cast
@@ -70,14 +70,19 @@ def asked_by_page(page: Client, address: str) -> list[Plan]:
 
 def asked_by_look_up(row: RequestLog) -> dict[str, list[Plan]]:
     request_id, organization = row.pk, row.organization_id
-    waits = {"id": request_id, "organization_id": organization, "is_recent": False}
+    owned = {"id": request_id, "organization_id": organization}
     return {
         "/v1/generation": [
             plan_of(bind(lookups._LOG, (request_id, organization))),
-            plan_of(bind(lookups._RECORDS, waits)),
-            plan_of(bind(lookups._WAITS, waits)),
+            plan_of(bind(lookups._RECORDS, owned)),
+            plan_of(bind(lookups._LOGGED, (request_id,))),
         ],
-        "/v1/key": [plan_of(bind(lookups._KEY, (row.api_key_id,)))],
+        "/v1/key": [
+            plan_of(bind(lookups._KEY, (row.api_key_id,))),
+            plan_of(bind(limit_lookups.BUDGETS, (row.api_key_id,))),
+            plan_of(bind(limit_lookups.PLAN, (organization,))),
+            plan_of(bind(limit_lookups.PLAN_WINDOWS, (organization,))),
+        ],
     }
 
 

@@ -28,9 +28,13 @@ def bare_signature(signature: str) -> dict[str, Any]:
     return {"text": "", "thoughtSignature": signature}
 
 
+def may_be_sealed(signature: str) -> bool:
+    return signature.startswith(_HEAD)
+
+
 def open_signature(signature: str, text: str = "") -> Reasoning | None:
     """The sealed piece; None for a signature of Gemini's own."""
-    if not signature.startswith(_HEAD):
+    if not may_be_sealed(signature):
         return None
     try:
         token = base64.b64decode(signature, validate=True).decode("ascii")

@@ -1,69 +1,104 @@
-"""Chat at a glance: requests and replies of the plain kind without a conversation being made of them."""
+"""Chat at a glance: requests and replies of the usual kinds without a conversation being made of them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.protocol.codec import NO_TARGET, EncodedRequest, Target
 from gateway.protocol.conversation import NOTHING, ROUTER_FIELDS
-from gateway.protocol.estimate import json_tokens_upper, messages_tokens_upper, text_tokens_upper
+from gateway.protocol.estimate import PromptSize
 from gateway.protocol.glance import Asked, CodecGlance, Seen, seen_in
 from gateway.protocol.json_text import load_reply, load_request
 from gateway.protocol.openai_chat.codec import OpenAIChat
+from gateway.protocol.openai_chat.glance_messages import add_messages, add_tools
+from gateway.protocol.openai_chat.plain_deltas import PlainDeltas
 from gateway.protocol.openai_chat.request import MOST_CHOICES, PATH
 from gateway.protocol.openai_chat.usage import usage_in_body
 from gateway.protocol.openai_chat.words import read_finish
+from gateway.protocol.plain_fields import (
+    FLAG,
+    INTEGER,
+    LIST,
+    NOTHING_ELSE,
+    NUMBER,
+    OBJECT,
+    TEXT,
+    Kinds,
+    are_of,
+    in_range,
+    is_texts,
+)
 from gateway.protocol.quirks.quirks import STANDARD, Quirks
 
-_UNUSUAL = (
-    b'"finish_reason":"',
-    b'"finish_reason": "',
-    b'"usage":{',
-    b'"usage": {',
-    b'"error"',
-    b"[DONE]",
-    b'"tool_calls"',
-    b"event:",
-    b"\n:",
-    b"\r",
+_KINDS: Kinds = {
+    "messages": frozenset((list,)),
+    "stream": FLAG,
+    "stream_options": OBJECT,
+    "tools": LIST,
+    "n": INTEGER,
+    "max_tokens": INTEGER,
+    "max_completion_tokens": INTEGER,
+    "seed": INTEGER,
+    "top_k": INTEGER,
+    "temperature": NUMBER,
+    "top_p": NUMBER,
+    "frequency_penalty": NUMBER,
+    "presence_penalty": NUMBER,
+    "parallel_tool_calls": FLAG,
+    "user": TEXT,
+    "metadata": OBJECT,
+    "service_tier": TEXT,
+    "prompt_cache_key": TEXT,
+    "verbosity": TEXT,
+    "reasoning_effort": TEXT,
+    "functions": NOTHING_ELSE,
+    "function_call": NOTHING_ELSE,
+    "reasoning": NOTHING_ELSE,
+}
+_BOUNDS = (
+    ("n", 1, MOST_CHOICES),
+    ("max_tokens", 1, 2**31 - 1),
+    ("max_completion_tokens", 1, 2**31 - 1),
+    ("seed", -(2**63), 2**63 - 1),
+    ("top_k", 0, 2**31 - 1),
 )
-_ROLES = frozenset(("system", "developer", "user", "assistant", "tool"))
-# Fields whose value is a number, or text, in whatever a glance takes; others are decoded.
-_NUMBERS = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
-_TEXTS = ("user", "service_tier", "prompt_cache_key", "verbosity", "reasoning_effort")
-_NEAR = 4096
+_CHOICES = frozenset(("auto", "none", "required", "any"))
+
+_MOST_SPLICED = 8192  # a larger body is written again as fast as it is searched
 _NESTED = re.compile(rb"[{}\[\]]")
-# Regular expressions find these several times faster than bytes.find does, which stumbles over every quotation mark.
-_MODEL_KEY = re.compile(rb'"model"')
-_ESCAPED = re.compile(rb"\\u00")  # a letter of a key can be written so
 _USAGE_WANTED = b',"stream_options":{"include_usage":true}}'
 
 
 class ChatGlance(CodecGlance):
     def __init__(self) -> None:
-        super().__init__(OpenAIChat(), _UNUSUAL)
+        super().__init__(OpenAIChat())
 
     def glance_request(self, body: bytes, target: Target = NO_TARGET) -> Asked | None:
         source = load_request(body)
-        model, stream = source.get("model"), source.get("stream", False)
-        options, choices = source.get("stream_options") or {}, source.get("n", 1)
-        if type(model) is not str or not model.strip() or type(stream) is not bool or type(options) is not dict:
+        model, options = source.get("model"), source.get("stream_options") or NOTHING
+        if type(model) is not str or not are_of(source, _KINDS) or not _are_usual(source):
             return None
-        wants_usage = options.get("include_usage", False)
-        limit = source.get("max_completion_tokens", source.get("max_tokens"))
-        prompt = _prompt_tokens(source)
-        if (
-            prompt is None
-            or type(wants_usage) is not bool
-            or type(choices) is not int
-            or not 1 <= choices <= MOST_CHOICES
-            or not _are_plain(source)
-        ):
+        wants_usage = options.get("include_usage")
+        size = PromptSize()
+        if type(wants_usage) not in FLAG or not add_messages(source.get("messages"), size):
             return None
+        tools = source.get("tools")
+        if (tools and not add_tools(tools, size)) or not _add_format(source.get("response_format"), size):
+            return None
+        limit = source.get("max_completion_tokens")
         routing = {name: source[name] for name in ROUTER_FIELDS if name in source}
-        return Asked(model, stream, wants_usage, limit, choices, prompt, source, routing or NOTHING)
+        return Asked(
+            model,
+            source.get("stream") or False,
+            wants_usage or False,
+            source.get("max_tokens") if limit is None else limit,
+            source.get("n") or 1,
+            size.upper(),
+            source,
+            routing or NOTHING,
+        )
 
     def splice(
         self,
@@ -75,7 +110,7 @@ class ChatGlance(CodecGlance):
         quirks: Quirks = STANDARD,
         client_headers: Mapping[str, str] = NOTHING,
     ) -> EncodedRequest:
-        if max_output_tokens is None and quirks is STANDARD and not asked.routing:
+        if max_output_tokens is None and quirks is STANDARD and not asked.routing and len(body) < _MOST_SPLICED:
             spliced = _with_model(body, asked, upstream_model)
             if spliced is not None:
                 return EncodedRequest(PATH, spliced)
@@ -90,137 +125,80 @@ class ChatGlance(CodecGlance):
 
     def glance_reply(self, body: bytes) -> Seen:
         source = load_reply(body)
-        choices = source.get("choices")
-        usage = usage_in_body(source)
-        if type(choices) is not list or len(choices) != 1 or usage is None:
+        choices, usage = source.get("choices"), usage_in_body(source)
+        choice = choices[0] if type(choices) is list and len(choices) == 1 else None
+        choice = choice if type(choice) is dict else NOTHING
+        message = choice.get("message")
+        if usage is None or type(message) is not dict or any(map(message.get, message.keys() - _USUAL)):
             return seen_in(self.codec.decode_reply(body))
-        choice = choices[0]
-        message = choice.get("message") if type(choice) is dict else None
-        native = choice.get("finish_reason") if type(choice) is dict else None
-        if type(message) is not dict or type(native) is not str or not native:
+        content, calls, native = message.get("content"), message.get("tool_calls"), choice.get("finish_reason")
+        if type(native) is not str or type(content) not in TEXT or not (calls is None or _are_calls(calls)):
             return seen_in(self.codec.decode_reply(body))
-        content, tier = message.get("content"), source.get("service_tier")
-        if type(content) is not str or not _says_only_text(message):
-            return seen_in(self.codec.decode_reply(body))
+        tier = source.get("service_tier")
         return Seen(
             usage=usage,
             service_tier=tier if type(tier) is str else "",
-            finish_reason=read_finish(native, has_calls=False).value,
-            content=bool(content),
+            finish_reason=read_finish(native, has_calls=bool(calls)).value if native else "",
+            content=bool(content or calls),
             complete=True,
         )
 
+    def plain_deltas(self) -> Callable[[bytes], bool]:
+        return PlainDeltas()
 
-_TEXT_MESSAGE = frozenset(("role", "content"))
-_EMPTY_IN_TEXT = frozenset(("refusal", "annotations", "tool_calls", "function_call", "audio"))
+
+_USUAL = frozenset(("role", "content", "tool_calls"))
 
 
-def _says_only_text(message: Mapping[str, Any]) -> bool:
-    for name, value in message.items():
-        if name not in _TEXT_MESSAGE and (value or name not in _EMPTY_IN_TEXT):
+def _are_calls(calls: Any) -> bool:
+    return type(calls) is list and all(type(call) is dict and type(call.get("function")) is dict for call in calls)
+
+
+def _are_usual(source: Mapping[str, Any]) -> bool:
+    for name, least, most in _BOUNDS:
+        if name in source and not in_range(source[name], least, most):
             return False
+    return _is_usual_choice(source.get("tool_choice")) and is_texts(source.get("stop"))
+
+
+def _is_usual_choice(choice: Any) -> bool:
+    if type(choice) is dict:
+        function = choice.get("function")
+        return choice.get("type") == "function" and type(function) is dict and type(function.get("name")) is str
+    return choice is None or (type(choice) is str and choice in _CHOICES)
+
+
+def _add_format(wish: Any, size: PromptSize) -> bool:
+    if wish is None:
+        return True
+    kind = wish.get("type") if type(wish) is dict else None
+    if kind != "json_schema":
+        return type(kind) is str
+    inner = wish.get("json_schema")
+    if type(inner) is not dict or type(inner.get("schema")) is not dict or not are_of(inner, _FORMAT):
+        return False
+    size.values.append(inner["schema"])
     return True
 
 
-def _are_plain(source: Mapping[str, Any]) -> bool:
-    """Whether the small fields are of the kinds that the codec takes as they are."""
-    for name in _NUMBERS:
-        value = source.get(name)
-        if value is not None and type(value) is not int and type(value) is not float:
-            return False
-    for name in _TEXTS:
-        value = source.get(name)
-        if value is not None and type(value) is not str:
-            return False
-    for name in ("max_tokens", "max_completion_tokens"):
-        value = source.get(name)
-        if name in source and (type(value) is not int or value < 1):
-            return False
-    stop, seed, choice = source.get("stop"), source.get("seed"), source.get("tool_choice")
-    return (
-        (stop is None or type(stop) is str)
-        and (seed is None or (type(seed) is int and -(2**63) <= seed < 2**63))
-        and (choice is None or choice in ("auto", "none", "required"))
-        and not source.keys() & _DECODED
-    )
-
-
-# Their shapes have many forms; whoever sends them can wait for the codec.
-_DECODED = frozenset(
-    ("functions", "function_call", "response_format", "reasoning", "metadata", "top_k", "parallel_tool_calls")
-)
-
-
-def _prompt_tokens(source: Mapping[str, Any]) -> int | None:
-    """The upper estimate; None for messages that are not of the plain kind."""
-    messages, tools = source.get("messages"), source.get("tools")
-    if type(messages) is not list or not messages:
-        return None
-    total = 0
-    for message in messages:
-        tokens = _message_tokens(message) if type(message) is dict else None
-        if tokens is None:
-            return None
-        total += tokens
-    if tools is not None and not (type(tools) is list and all(_is_function(tool) for tool in tools)):
-        return None
-    return messages_tokens_upper(total, len(messages)) + (json_tokens_upper(tools) if tools else 0)
-
-
-def _message_tokens(message: Mapping[str, Any]) -> int | None:
-    content, role = message.get("content"), message.get("role")
-    if type(role) is not str or role not in _ROLES:
-        return None
-    if type(content) is str:
-        if len(message) == 2:
-            return text_tokens_upper(content)
-        if role == "tool" and message.keys() == _RESULT and type(message["tool_call_id"]) is str:
-            return text_tokens_upper(content)
-        return None
-    if type(content) is list and len(message) == 2:
-        total = 0
-        for part in content:
-            text = part.get("text") if type(part) is dict and part.get("type") == "text" else None
-            if type(text) is not str:
-                return None
-            total += text_tokens_upper(text)
-        return total if content else None
-    return None
-
-
-_RESULT = frozenset(("role", "content", "tool_call_id"))
-
-
-def _is_function(tool: Any) -> bool:
-    if type(tool) is not dict or tool.get("type") != "function":
-        return False
-    function = tool.get("function")
-    return (
-        type(function) is dict
-        and type(function.get("name")) is str
-        and bool(function["name"])
-        and type(function.get("parameters", NOTHING)) in (dict, type(NOTHING))
-        and type(function.get("description", "")) is str
-        and type(function.get("strict", False)) is bool
-        and len(tool) == 2
-    )
+_FORMAT: Kinds = {"name": TEXT, "strict": FLAG, "description": TEXT}
 
 
 def _with_model(body: bytes, asked: Asked, upstream_model: str) -> bytes | None:
     """The body with only the model's name replaced, and usage asked for in a stream; None where it isn't certain that
     the name stands where it seems to."""
     name = f'"{asked.model}"'.encode()
-    found = _MODEL_KEY.search(body)
-    if found is None or '"' in upstream_model or "\\" in upstream_model:
+    start = body.find(b'"model"')
+    if start < 0 or '"' in upstream_model or "\\" in upstream_model:
         return None
-    start = found.start()
     for shape in (b'"model":', b'"model": '):
         if body.startswith(shape + name, start):
             break
     else:
         return None
     after = start + len(shape) + len(name)
-    if not _is_at_top(body, start, after) or _MODEL_KEY.search(body, after) or _ESCAPED.search(body):
+    # A letter of a name can be written as its number.
+    if not _is_at_top(body, start, after) or body.find(b'"model"', after) >= 0 or b"\\u00" in body:
         return None
     ending = body[after:]
     if asked.stream and not asked.include_usage:
@@ -232,9 +210,7 @@ def _with_model(body: bytes, asked: Asked, upstream_model: str) -> bytes | None:
 
 def _is_at_top(body: bytes, start: int, after: int) -> bool:
     """Whether the field is the object's own: first in it, or followed by nothing nested."""
-    if start < _NEAR and body[:start].strip() == b"{":
+    if body[:start].strip() == b"{":
         return True
-    if len(body) - after > _NEAR:
-        return False
     ending = body[after:].rstrip()
     return ending.endswith(b"}") and _NESTED.search(ending[:-1]) is None

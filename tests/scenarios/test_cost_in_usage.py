@@ -1,0 +1,71 @@
+"""What an answer costs stands in its usage, and the vendors' own SDKs read the answer as before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.scenarios.conftest import Customer, Stack
+from tests.scenarios.test_all_sdks import claude, gemini
+
+COST = 0.001
+MESSAGES: Any = [{"role": "user", "content": "go"}]
+
+
+@pytest.fixture(scope="module")
+def customer(stack: Stack) -> Customer:
+    return stack.customer()
+
+
+def extra(usage: Any) -> Any:
+    """The field, which no SDK knows and each keeps beside its own."""
+    return (usage.model_extra or {}).get("cost")
+
+
+def test_openai_chat(stack: Stack, customer: Customer) -> None:
+    client, ask = stack.openai(customer), {"model": "sandbox/exact", "messages": MESSAGES, "max_tokens": 100}
+    whole = client.chat.completions.create(**ask)
+    assert whole.usage is not None and whole.usage.completion_tokens == 100
+    assert extra(whole.usage) == COST
+    *_, last = client.chat.completions.create(**ask, stream=True, stream_options={"include_usage": True})
+    assert last.usage is not None and last.usage.completion_tokens == 100
+    assert extra(last.usage) == COST
+
+
+def test_openai_responses(stack: Stack, customer: Customer) -> None:
+    client = stack.openai(customer)
+    ask: Any = {"model": "sandbox/echo-responses", "input": "go", "max_output_tokens": 100}
+    whole = client.responses.create(**ask)
+    assert whole.usage is not None and extra(whole.usage) > 0
+    with client.responses.stream(**ask) as stream:
+        final = stream.get_final_response()
+    assert final.usage is not None and final.usage.output_tokens == whole.usage.output_tokens > 0
+    assert extra(final.usage) == extra(whole.usage)
+
+
+def test_anthropic(stack: Stack, customer: Customer) -> None:
+    client, ask = claude(stack, customer), {"model": "sandbox/echo-anthropic", "messages": MESSAGES, "max_tokens": 100}
+    whole = client.messages.create(**ask)
+    assert whole.usage.output_tokens > 0 and extra(whole.usage) > 0
+    seen = [event for event in client.messages.create(**ask, stream=True) if event.type == "message_delta"]
+    assert seen[-1].usage.output_tokens == whole.usage.output_tokens
+    assert extra(seen[-1].usage) == extra(whole.usage)
+
+
+def test_google_genai(stack: Stack, customer: Customer) -> None:
+    """It keeps no field that it does not know, and minds none."""
+    client, ask = gemini(stack, customer), {"model": "sandbox/echo-gemini", "contents": "go"}
+    ask["config"] = {"max_output_tokens": 100}
+    whole = client.models.generate_content(**ask)
+    *_, last = client.models.generate_content_stream(**ask)
+    for usage in (whole.usage_metadata, last.usage_metadata):
+        assert usage is not None and usage.candidates_token_count > 0
+    answer = httpx2.post(
+        f"{stack.url}/v1beta/models/sandbox/echo-gemini:generateContent",
+        headers={"x-goog-api-key": customer.key},
+        json={"contents": [{"parts": [{"text": "go"}]}], "generationConfig": {"maxOutputTokens": 100}},
+        timeout=30,
+    )
+    assert answer.json()["usageMetadata"]["cost"] > 0
