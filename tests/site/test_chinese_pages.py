@@ -14,9 +14,29 @@ pytestmark = pytest.mark.django_db
 ENGLISH = re.compile(r"[A-Za-z][a-z’']*(?:,? [a-z][a-z’']*){2,}")  # three words, of which only the first may be a name
 SPOKEN = ("title", "aria-label", "placeholder", "alt", "content", "data-copied", "data-not-copied", "data-failed")
 VOID = {"meta", "link", "input", "br", "hr", "img", "use"}
-PUBLIC = ["/", "/docs", "/docs/charges", "/pricing", "/models", "/models/sandbox/echo", "/models/nobody/nothing", "/nothing-here"]
+PUBLIC = [
+    "/",
+    "/docs",
+    "/docs/charges",
+    "/pricing",
+    "/models",
+    "/models/sandbox/echo",
+    "/models/nobody/nothing",
+    "/nothing-here",
+]
 ENTRANCE = ["/accounts/login/", "/accounts/signup/", "/accounts/password/reset/", "/accounts/password/reset/done/"]
-OWN = ["/overview", "/keys", "/keys/new", "/logs", "/logs?span=all", "/wallet", "/plans", "/plans/choose/ultra", "/projects", "/settings"]
+OWN = [
+    "/overview",
+    "/keys",
+    "/keys/new",
+    "/logs",
+    "/logs?span=all",
+    "/wallet",
+    "/plans",
+    "/plans/choose/ultra",
+    "/projects",
+    "/settings",
+]
 ACCOUNT = ["email/", "password/change/", "2fa/", "2fa/totp/activate/", "logout/", "reauthenticate/"]
 
 
