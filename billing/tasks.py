@@ -8,14 +8,17 @@ import structlog
 from celery import shared_task
 from django.conf import settings
 from django.db import connection, transaction
+from django.utils import timezone
 
 from billing import lots, proof
+from billing.models.idempotency import IdempotencyKey
 from billing.plans import renewal
 
 log = structlog.get_logger(__name__)
 
 RENEWED_AHEAD = timedelta(seconds=60)  # as often as the job runs
 CLOCKS_DIFFER = timedelta(milliseconds=500)  # the worker's clock says when, the database's whether it is time
+KEYS_KEPT = timedelta(days=1)
 _SETTLED_TO = "SELECT min(settled_to) FROM billing_journalshard HAVING count(*) >= %s"
 
 
@@ -33,6 +36,14 @@ def expire_credit() -> None:
         row = cursor.fetchone()
         if row and row[0]:
             lots.expire(cursor, settled_to=row[0])
+
+
+@shared_task(name="billing.tasks.forget_idempotency_keys")  # type: ignore[untyped-decorator]
+def forget_idempotency_keys() -> int:
+    """Delete the keys whose day is over; returns how many. The gateway takes no notice of them any more."""
+    old = timezone.now() - KEYS_KEPT
+    deleted, _ = IdempotencyKey.objects.filter(created_at__lt=old).delete()
+    return deleted
 
 
 @shared_task(name="billing.tasks.renew_plans")  # type: ignore[untyped-decorator]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from billing.pricing.money import NANOS_PER_USD
 from gateway.attempts import Opened
 from gateway.exchange import Exchange
+from gateway.plausible import is_believable
 from gateway.protocol.conversation import ToolCall
 from gateway.protocol.cost import with_cost
-from gateway.protocol.dialects import CLIENT_CODECS
+from gateway.protocol.dialects import CLIENT_CODECS, UPSTREAM_CODECS
 from gateway.protocol.embeddings import codec as embeddings
 from gateway.protocol.embeddings.request import DIALECT as EMBEDDINGS
 from gateway.protocol.estimate import text_tokens
@@ -93,6 +94,8 @@ def take_reply(exchange: Exchange, opened: Opened) -> None:
         delivery.finish_reason = seen.finish_reason
         delivery.content = seen.content
         delivery.text_tokens = seen.text_tokens
+        if seen.usage is not None and not is_believable(exchange, seen.usage):
+            delivery.text_tokens = _reply_tokens(UPSTREAM_CODECS[opened.dialect].decode_reply(opened.raw))
         return
     reply = opened.reply
     assert reply is not None
@@ -100,7 +103,7 @@ def take_reply(exchange: Exchange, opened: Opened) -> None:
     delivery.service_tier = reply.service_tier or ""
     delivery.finish_reason = next((choice.finish.value for choice in reply.choices if choice.finish), "")
     delivery.content = any(choice.parts for choice in reply.choices)
-    if reply.usage is None:
+    if reply.usage is None or not is_believable(exchange, reply.usage):
         delivery.text_tokens = _reply_tokens(reply)
 
 

@@ -138,6 +138,8 @@ class Attempts:
         codec = UPSTREAM_CODECS[dialect]
         try:
             request = self._build(deployment, dialect, codec, glance)
+            if self._exchange.elapsed_s() >= self._config.max_request_s:
+                raise AttemptFailure("deadline")  # this process stood still, and its lease of credit may be over
             self._exchange.delivery.began = True
             response = await self._client.send(request)
         except TransportFailure as failed:

@@ -15,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from gateway.journal_event import EPOCH_KEY, FIELD, JournalEvent, stream_name
 from gateway.redis_link import RedisAway, RedisLink
-from gateway.settler import settle_events
+from gateway.settler import settle_events, speaks_of_data
 
 log = structlog.get_logger(__name__)
 
@@ -187,9 +187,9 @@ class Journal:
         try:
             with psycopg.connect(self._conninfo, connect_timeout=3) as connection, connection.cursor() as cursor:
                 settle_events(cursor, [JournalEvent.from_bytes(kept.data) for kept in batch])
-        except (psycopg.OperationalError, psycopg.InterfaceError):
-            raise  # the database is away: nothing is wrong with the events
-        except (psycopg.Error, ValueError, KeyError, TypeError) as error:
+        except Exception as error:
+            if not speaks_of_data(error):
+                raise  # the database is away: nothing is wrong with the events
             if len(batch) == 1:
                 self._put_aside(batch[0], error)
                 return
@@ -200,8 +200,11 @@ class Journal:
     def _put_aside(self, kept: _Kept, error: Exception) -> None:
         event = JournalEvent.from_bytes(kept.data)
         log.error("event_unsettled", request_id=event.id, error_class=type(error).__name__)
-        with psycopg.connect(self._conninfo, connect_timeout=3) as connection:
-            connection.execute(_PUT_ASIDE, (event.id, kept.data.decode(), type(error).__name__))
+        with psycopg.connect(self._conninfo, connect_timeout=3, autocommit=True) as connection:
+            try:
+                connection.execute(_PUT_ASIDE, (event.id, kept.data.decode(), type(error).__name__))
+            except psycopg.DataError:  # not even JSON for PostgreSQL (a NUL in a name)
+                connection.execute(_PUT_ASIDE, (event.id, "{}", type(error).__name__))
 
     # --- Until settled ---------------------------------------------------------------------------------------------
     async def _watch(self) -> None:

@@ -14,6 +14,7 @@ from gateway.attempts import Opened
 from gateway.errors import UpstreamTrouble
 from gateway.exchange import Exchange
 from gateway.guard import Guard
+from gateway.plausible import is_believable
 from gateway.protocol.codec import Passed, ReplyContext, StreamEncoder
 from gateway.protocol.dialects import CLIENT_CODECS
 from gateway.protocol.estimate import text_tokens
@@ -99,7 +100,7 @@ def _note(exchange: Exchange, watch: StreamWatch) -> None:
     delivery.usage = seen.usage
     delivery.service_tier = seen.service_tier
     delivery.finish_reason = seen.finish_reason
-    if seen.usage is None or not seen.complete:
+    if seen.usage is None or not seen.complete or not is_believable(exchange, seen.usage):
         delivery.text_tokens = watch.text_tokens()
 
 

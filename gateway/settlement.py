@@ -13,7 +13,9 @@ from billing.pricing.money import NANOS_PER_USD
 from billing.pricing.usage import TokenUsage
 from gateway.exchange import NOTHING, Exchange
 from gateway.journal_event import JournalEvent
+from gateway.plausible import doubt, is_believable
 from gateway.price_book import Priced
+from gateway.protocol.reply import UsageReport
 from gateway.slices import Share
 from observability import metrics
 from observability.records import Outcome, RequestRecord, UsageSource
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 # What providers call the tiers, against the names that price cards use.
 _TIERS = {"": "standard", "default": "standard", "auto": "standard", "on_demand": "standard", "scale": "priority"}
+NO_FLAGS: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -38,9 +41,10 @@ class Verdict:
 def judge(exchange: Exchange) -> Verdict:
     """Apply the rules that customers can read. Pure: looks at the exchange alone."""
     delivery = exchange.delivery
-    report = delivery.usage
-    if report is not None and not report.usage.prompt_size + report.usage.output_size:
-        report = None  # an answer takes tokens: none at all is no count
+    report, flags = delivery.usage, NO_FLAGS
+    if report is not None and not is_believable(exchange, report):
+        flags = doubt(report)
+        report = None
     finished = delivery.complete and bool(delivery.finish_reason)
     generated = report is not None and report.usage.output_size > 0
     if exchange.waived and not delivery.content:
@@ -53,15 +57,14 @@ def judge(exchange: Exchange) -> Verdict:
         return Verdict("empty_free", NOTHING, "none")
     if report is not None and delivery.complete:
         return Verdict("left" if exchange.client_left else "answered", report.usage, "reported", report.flags)
-    estimate = _estimate(exchange)
+    estimate = _estimate(exchange, report)
     if exchange.client_left:
-        return Verdict("left", estimate, "estimated")
-    return Verdict("unreported" if delivery.complete else "broken_off", estimate, "estimated")
+        return Verdict("left", estimate, "estimated", flags)
+    return Verdict("unreported" if delivery.complete else "broken_off", estimate, "estimated", flags)
 
 
-def _estimate(exchange: Exchange) -> TokenUsage:
+def _estimate(exchange: Exchange, report: UsageReport | None) -> TokenUsage:
     """What was delivered: input as the provider said at the start, else ours without its safety margin."""
-    report = exchange.delivery.usage
     written = round(exchange.delivery.text_tokens)
     if report is not None and report.usage.prompt_size:
         return replace(report.usage, output=max(written, report.usage.output))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -28,6 +29,8 @@ _QUICKLY_S = 5.0  # a slice that lasts less long makes the next one larger
 _REFILL_BELOW = 0.5
 _ASK_AGAIN_S = 0.2  # after a wallet had too little for another slice
 _MOST_PAYERS = 100_000
+_GIVEN_BACK_AT_ONCE = 500
+_MOST_DOUBTFUL = 10_000  # holds to give back of which it is not known whether they were placed
 
 
 class Payer(NamedTuple):
@@ -107,7 +110,7 @@ class Slices:
         self._wishes: dict[Payer, int] = {}
         self._open: dict[str, Slice] = {}
         self._fetching: dict[Payer, asyncio.Task[None]] = {}
-        self._returning: dict[str, Slice] = {}
+        self._returning: dict[UUID, tuple[int, int]] = {}  # hold -> what was spent of it, in how many events
         self._tasks: set[asyncio.Task[Any]] = set()
         self._quiet: dict[Payer, float] = {}
 
@@ -209,23 +212,31 @@ class Slices:
     async def _ask(
         self, payer: Payer, need: int, floor: int, wish: int, project_id: int, api_key_id: int, opens: bool
     ) -> Slice:
+        hold_id = UUID(int=uuid7().int)
         began = time.monotonic()
-        reserved = await self._reservations.reserve(
-            Wanted(
-                hold_id=UUID(int=uuid7().int),
-                organization_id=payer.organization_id,
-                project_id=project_id,
-                api_key_id=api_key_id,
-                source=payer.source,
-                need_nanos=need,
-                floor_nanos=floor,
-                wish_nanos=wish,
-                lifetime_s=self._lease_s + self._longest_s,
-                opens_windows=opens,
+        try:
+            reserved = await self._reservations.reserve(
+                Wanted(
+                    hold_id=hold_id,
+                    organization_id=payer.organization_id,
+                    project_id=project_id,
+                    api_key_id=api_key_id,
+                    source=payer.source,
+                    need_nanos=need,
+                    floor_nanos=floor,
+                    wish_nanos=wish,
+                    lifetime_s=self._lease_s + self._longest_s,
+                    opens_windows=opens,
+                )
             )
-        )
+        except (CreditUnavailable, asyncio.CancelledError):
+            self._doubt(hold_id)
+            raise
         # Counted from before the question was sent: by the database's clock the lease lasts at least as long.
         admit_until = began + reserved.expires_in_s - self._longest_s
+        if time.monotonic() >= admit_until:  # this process stood still while it asked
+            self._doubt(hold_id)
+            raise CreditUnavailable
         if reserved.closes_in_s is not None:
             admit_until = min(admit_until, began + reserved.closes_in_s)
         alone = reserved.amount_nanos <= need
@@ -234,6 +245,12 @@ class Slices:
         if not alone:
             self._make_current(payer, slice_)
         return slice_
+
+    def _doubt(self, hold_id: UUID) -> None:
+        """Nothing will be spent of this hold, and perhaps it was never placed: giving it back does no harm then."""
+        if len(self._returning) < _MOST_DOUBTFUL:
+            self._returning[hold_id] = (0, 0)
+            self._hasten()
 
     def _make_current(self, payer: Payer, slice_: Slice) -> None:
         old = self._current.get(payer)
@@ -262,7 +279,7 @@ class Slices:
         if self._current.get(slice_.payer) is slice_:
             del self._current[slice_.payer]
         if self._open.pop(slice_.id, None) is not None:
-            self._returning[slice_.id] = slice_
+            self._returning[UUID(slice_.id)] = (slice_.spent, slice_.count)
             self._hasten()
 
     def _hasten(self) -> None:
@@ -272,15 +289,13 @@ class Slices:
     async def _give_back(self) -> None:
         await asyncio.sleep(0)  # those that end in the same turn go together
         while self._returning:
-            batch = list(self._returning.values())[:500]
+            batch = [(hold_id, *facts) for hold_id, facts in islice(self._returning.items(), _GIVEN_BACK_AT_ONCE)]
             try:
-                await self._reservations.give_back_many(
-                    [(UUID(slice_.id), slice_.spent, slice_.count) for slice_ in batch]
-                )
+                await self._reservations.give_back_many(batch)
             except CreditUnavailable:
                 return  # the regular round tries again; what stays is swept once it has expired
-            for slice_ in batch:
-                self._returning.pop(slice_.id, None)
+            for hold_id, _, _ in batch:
+                self._returning.pop(hold_id, None)
 
     async def _shrink(self, slice_: Slice) -> None:
         idle = slice_.available

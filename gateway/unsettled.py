@@ -7,22 +7,16 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import orjson
-import psycopg
 import structlog
 from django.db import Error, connection, transaction
 
 from billing.models.usage import UnsettledEvent
 from gateway.journal_event import FIELD, JournalEvent
-from gateway.settler import settle_events
+from gateway.settler import BAD_VALUES, settle_events, speaks_of_data
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 
 log = structlog.get_logger(__name__)
-
-# Of errors of the database only these speak of the data: wrong values, broken constraints, too large, our functions'.
-# Everything else (away, locked, no such table in the middle of a change of version) is worth another try as it is.
-_BAD_DATA = ("22", "23", "54", "P0")
-_BAD_VALUES = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 
 
 def settle_or_put_aside(entries: Sequence[Entry]) -> None:
@@ -31,7 +25,7 @@ def settle_or_put_aside(entries: Sequence[Entry]) -> None:
         with transaction.atomic(), connection.cursor() as cursor:
             settle_events(cursor, [JournalEvent.from_bytes(fields[FIELD]) for _, fields in entries])
     except Exception as error:
-        if not _speaks_of_data(error):
+        if not speaks_of_data(error):
             raise
         if len(entries) == 1:
             _put_aside(entries[0], error)
@@ -57,7 +51,7 @@ def settle_again(ids: Iterable[UUID]) -> tuple[int, int]:
                 row.delete()
             settled += 1
         except Exception as error:
-            if not _speaks_of_data(error):
+            if not speaks_of_data(error):
                 raise
             UnsettledEvent.objects.filter(pk=event_id).update(error_class=type(error).__name__)
             failed += 1
@@ -69,19 +63,12 @@ def holds_of_unsettled() -> list[UUID]:
     return [hold_id for event in UnsettledEvent.objects.values_list("event", flat=True) if (hold_id := _hold_of(event))]
 
 
-def _speaks_of_data(error: Exception) -> bool:
-    cause = error.__cause__ if isinstance(error, Error) else error
-    if isinstance(cause, psycopg.Error):  # COPY raises the driver's own
-        return (cause.sqlstate or "").startswith(_BAD_DATA)
-    return isinstance(error, _BAD_VALUES)
-
-
 def _put_aside(entry: Entry, error: Exception) -> None:
     raw = entry[1].get(FIELD, b"")
     try:
         event_id = UUID(JournalEvent.from_bytes(raw).id)
         event: Any = orjson.loads(raw)
-    except _BAD_VALUES:
+    except BAD_VALUES:
         # Not one of ours: nothing of it is kept, for nobody knows what it holds. That it was there is.
         event_id, event = uuid5(NAMESPACE_URL, f"urn:routerone:journal:{entry[0].decode()}:{len(raw)}"), {}
     error_class = type(error).__name__
@@ -89,7 +76,7 @@ def _put_aside(entry: Entry, error: Exception) -> None:
         with transaction.atomic():
             UnsettledEvent.objects.get_or_create(id=event_id, defaults={"event": event, "error_class": error_class})
     except Error as refused:
-        if not _speaks_of_data(refused):
+        if not speaks_of_data(refused):
             raise
         # Not even JSON for PostgreSQL (a NUL in a name).
         UnsettledEvent.objects.get_or_create(id=event_id, defaults={"event": {}, "error_class": error_class})
@@ -100,5 +87,5 @@ def _hold_of(event: Any) -> UUID | None:
     try:
         usage = JournalEvent.from_bytes(orjson.dumps(event)).usage
         return None if usage is None or usage.hold_id is None else UUID(usage.hold_id)
-    except _BAD_VALUES:
+    except BAD_VALUES:
         return None

@@ -142,6 +142,11 @@ CELERY_BEAT_SCHEDULE = {
     "prove-ledger": {"task": "billing.tasks.prove_ledger", "schedule": 3600.0, "options": {"expires": 3600}},
     "renew-plans": {"task": "billing.tasks.renew_plans", "schedule": 60.0, "options": {"expires": 60}},
     "expire-credit": {"task": "billing.tasks.expire_credit", "schedule": 60.0, "options": {"expires": 60}},
+    "forget-idempotency-keys": {
+        "task": "billing.tasks.forget_idempotency_keys",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
+    },
     "sweep-holds": {"task": "gateway.tasks.sweep_holds", "schedule": 30.0, "options": {"expires": 30}},
 }
 

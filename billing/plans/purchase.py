@@ -111,7 +111,7 @@ def upgrade(
         old = at.live
         if plan.rank <= Terms.stored(old.terms).rank:
             raise PlanRefused("no_upgrade")
-        changes.close_windows(at, old)
+        changes.close_windows(at, old)  # first: their lock keeps what is read of them as it is
         found = offer(plan, old, at.now)
         if found.due_nanos > most_nanos + plan.price_nanos // TOLERATED:
             raise PlanRefused("sum_changed")

@@ -157,7 +157,8 @@ class StreamWatch:
         """The likely number of tokens delivered so far. All is read again: a decoder that has missed what passed
         unread would count it once more where the dialect repeats a text at its end."""
         again = self._codec.stream_decoder()
-        read = sum(_tokens_in(event) for chunk in self._kept for passed in again.feed(chunk) for event in passed.events)
+        passed = [one for chunk in self._kept for one in again.feed(chunk)] + again.end()
+        read = sum(_tokens_in(event) for one in passed for event in one.events)
         return read + self._lost_bytes / _BYTES_PER_TOKEN
 
     def _read(self, passed: list[Passed]) -> bytes:

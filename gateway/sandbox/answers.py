@@ -54,6 +54,12 @@ class Answer:
     reasoning_tokens: int = 0
     stop_sequence: str | None = None
 
+    def times(self, factor: int) -> Answer:
+        """The same answer that says it took so many times the tokens."""
+        if factor == 1:
+            return self
+        return replace(self, output_tokens=self.output_tokens * factor, reasoning_tokens=self.reasoning_tokens * factor)
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:

@@ -91,12 +91,15 @@ class Sandbox:
     def _reply(self, seed: str, wire: Wire, question: Question, script: Script, fault: Fault | None) -> Reply:
         if fault is not None and fault.what == "empty":
             answer = replace(EMPTY, finish=script.finish or EMPTY.finish)
-            return Reply(seed, question, answer, PromptTokens(0), usage=script.usage)
+            return Reply(seed, question, answer, PromptTokens(0), usage=script.usage is not None)
         try:
             answer = compose(question, script)
         except _SHAPE_ERRORS:
             raise Refused(400, "Invalid schema: no value was found for it.", code="invalid_schema") from None
-        return Reply(seed, question, answer, self._prompt(wire, question, script), usage=script.usage)
+        prompt = self._prompt(wire, question, script)
+        if script.usage is None:
+            return Reply(seed, question, answer, prompt, usage=False)
+        return Reply(seed, question, answer.times(script.usage), prompt.times(script.usage))
 
     def _prompt(self, wire: Wire, question: Question, script: Script) -> PromptTokens:
         if script.cached is not None:

@@ -50,6 +50,8 @@ _MOST = {
     "retry_after": 86_400,
 }
 _FAULT = re.compile(rf"([45]\d\d|{'|'.join(STREAM_FAULTS)})(?:x(\d{{1,6}}))?")
+# What the true counts are multiplied by in a report that no answer can have.
+USAGE_FACTORS = {"reported": 1, "thousandfold": 1_000, "absurd": 10**12, "negative": -1}
 _FINISHES = ("stop", "length", "tool_calls", "content_filter", "none")
 
 
@@ -87,7 +89,7 @@ class Script:
     after: int = 5  # content events before a stream fault
     stall_ms: int = 600_000
     retry_after: int | None = None  # seconds, with a status fault
-    usage: bool = True
+    usage: int | None = 1  # the report is the true counts times this; None for no report
     auth: bool = False  # a key must be sent
     finish: str | None = None  # replaces the finish word; "none" leaves it out
 
@@ -121,8 +123,8 @@ def _value(name: str, value: str) -> object:
         return tuple(_fault(part.strip()) for part in value.split(","))
     if name == "cached":
         return _share(value)
-    if name == "usage" and value in ("none", "reported"):
-        return value == "reported"
+    if name == "usage" and value in ("none", *USAGE_FACTORS):
+        return USAGE_FACTORS.get(value)
     if name == "auth" and value in ("none", "required"):
         return value == "required"
     if name == "finish" and value in _FINISHES:

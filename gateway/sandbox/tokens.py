@@ -61,6 +61,14 @@ class PromptTokens:
     def uncached(self) -> int:
         return self.total - self.cache_read - self.cache_write - self.cache_write_long
 
+    def times(self, factor: int) -> PromptTokens:
+        """The same prompt, said to be so many times as long."""
+        if factor == 1:
+            return self
+        return PromptTokens(
+            self.total * factor, self.cache_read * factor, self.cache_write * factor, self.cache_write_long * factor
+        )
+
 
 def prompt_tokens(segments: Sequence[Segment], cached: Decimal | None = None) -> PromptTokens:
     """The prompt without a memory; `cached` is the share that a script wants reported as read."""

@@ -330,6 +330,15 @@ def test_after_grace_the_plan_ends_and_nothing_is_owed(alice_organization: Organ
     assert again.pk != subscription.pk
 
 
+def test_a_job_that_comes_after_grace_to_an_empty_wallet_ends_the_plan(
+    alice_organization: Organization, pro: Plan
+) -> None:
+    give_credit(alice_organization, 20 * USD)
+    subscription = take(alice_organization, pro)
+    assert renewal.renew(subscription.pk, FIRST + MONTH + 4 * DAY) == "ended"
+    assert live_subscription(alice_organization.pk) is None
+
+
 def test_a_cancellation_during_grace_ends_at_once(alice_organization: Organization, pro: Plan) -> None:
     give_credit(alice_organization, 20 * USD)
     subscription = take(alice_organization, pro)

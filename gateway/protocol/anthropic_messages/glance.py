@@ -93,7 +93,12 @@ class MessagesGlance(CodecGlance):
 def _are_deltas(chunk: bytes) -> bool:
     """Whether a chunk of whole events holds nothing but deltas, each framed as Anthropic does it."""
     events = chunk.count(_DELTA)
-    return events > 0 and chunk.count(b"\n") == 3 * events and b'"error"' not in chunk and b"\r" not in chunk
+    return (
+        events > 0
+        and chunk.count(b"\n") == 3 * events == 3 * chunk.count(b"}\n\n")
+        and b'"error"' not in chunk
+        and b"\r" not in chunk
+    )
 
 
 def _are_usual(source: Mapping[str, Any]) -> bool:
