@@ -24,6 +24,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from accounts import ip_limits
+from accounts.background import end_all
 from accounts.ip_limits import Networks
 from accounts.key_format import hash_key, looks_valid
 
@@ -206,9 +207,7 @@ class CallerDirectory:
         self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._flush_regularly())]
 
     async def stop(self) -> None:
-        for task in (*self._tasks, *self._running.values()):
-            task.cancel()
-        await asyncio.gather(*self._tasks, *self._running.values(), return_exceptions=True)
+        await end_all((*self._tasks, *self._running.values()))
         self._tasks = []
         await self._flush()
 
@@ -328,7 +327,7 @@ class CallerDirectory:
                 while message := await subscription.get_message(timeout=2 * DEAF_MAX_AGE_S):
                     self._hear(message)
             finally:
-                pings.cancel()
+                await end_all((pings,))
             raise TimeoutError("a ping was not answered")
 
     async def _ping_regularly(self, subscription: PubSub) -> None:

@@ -9,6 +9,8 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from accounts.background import end_all
+
 log = structlog.get_logger(__name__)
 
 FUNDS = "r1:funds"  # payload: the organization whose wallet, plan or epoch changed
@@ -38,8 +40,7 @@ class CreditSignals:
 
     async def stop(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_all((self._task,))
 
     async def recall(self, organization_id: int) -> None:
         """Ask every process, this one too, for the credit that it holds and does not need."""

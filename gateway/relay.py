@@ -63,7 +63,8 @@ async def pass_on(exchange: Exchange, request: ClientRequest, guard: Guard, open
             await request.write(opened.first)
         await _pass_bytes(request, guard, opened.response, watch)
     except TransportFailure as failed:
-        watch.end()
+        if watch.seen.complete:
+            watch.end()
         error_class = failed.failure
     except asyncio.CancelledError:
         reason = guard.stopped()

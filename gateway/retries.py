@@ -16,6 +16,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from accounts.background import end_all
 from gateway.exchange import Exchange
 from gateway.redis_link import RedisAway, RedisLink, RedisRefused
 
@@ -51,8 +52,7 @@ class Retries:
 
     async def stop(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_all((self._task,))
 
     def begin(self, api_key_id: int, exchange: Exchange, body: bytes, stop: Callable[[], None]) -> None:
         self._running[api_key_id][exchange.id] = _Running(exchange, body, stop)

@@ -17,6 +17,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import Redis
 
+from accounts.background import end_all
 from routing.policy.candidate import ONE, Catalogue, DeploymentInfo, ModelInfo
 from routing.snapshot import read_catalogue, read_version
 
@@ -57,9 +58,7 @@ class CatalogueSnapshots:
         self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._watch())]
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_all(self._tasks)
         self._tasks = []
 
     async def refresh(self) -> bool:

@@ -87,7 +87,7 @@ def compose(question: Question, script: Script) -> Answer:
         answer = _measured(question, script)
     else:
         blocks, stopped = _stopped(_blocks(question, script), question.stop)
-        answer = _limited(blocks, question.max_tokens)
+        answer = _limited(blocks, question.max_tokens if script.limited else None)
         if stopped is not None and answer.finish == "stop":
             answer = replace(answer, finish="stop_sequence", stop_sequence=stopped)
     return replace(answer, finish=script.finish) if script.finish else answer

@@ -49,6 +49,7 @@ _MOST = {
     "stall_ms": 3_600_000,
     "retry_after": 86_400,
 }
+_FIELDS = {"limit": "limited"}
 _FAULT = re.compile(rf"([45]\d\d|{'|'.join(STREAM_FAULTS)})(?:x(\d{{1,6}}))?")
 # What the true counts are multiplied by in a report that no answer can have.
 USAGE_FACTORS = {"reported": 1, "thousandfold": 1_000, "absurd": 10**12, "negative": -1}
@@ -91,6 +92,7 @@ class Script:
     retry_after: int | None = None  # seconds, with a status fault
     usage: int | None = 1  # the report is the true counts times this; None for no report
     auth: bool = False  # a key must be sent
+    limited: bool = True  # keeps to the output limit
     finish: str | None = None  # replaces the finish word; "none" leaves it out
 
 
@@ -112,7 +114,7 @@ def _with_options(script: Script, options: str) -> Script:
         name, equals, value = (part.strip() for part in option.partition("="))
         if not equals:
             raise BadOption(f"'{name[:40]}' needs a value")
-        changes[name] = _value(name, value)
+        changes[_FIELDS.get(name, name)] = _value(name, value)
     return replace(script, **changes)
 
 
@@ -125,6 +127,8 @@ def _value(name: str, value: str) -> object:
         return _share(value)
     if name == "usage" and value in ("none", *USAGE_FACTORS):
         return USAGE_FACTORS.get(value)
+    if name == "limit" and value in ("kept", "ignored"):
+        return value == "kept"
     if name == "auth" and value in ("none", "required"):
         return value == "required"
     if name == "finish" and value in _FINISHES:

@@ -116,7 +116,7 @@ def _are_deltas(chunk: bytes) -> bool:
     events = chunk.count(b'.delta\ndata: {"type":"response.')
     return (
         events > 0
-        and chunk.count(b"\n") == 3 * events
+        and chunk.count(b"\n") == 3 * events == 3 * chunk.count(b"}\n\n")
         and chunk.startswith(b"event: response.")
         and b": response.refusal" not in chunk
         and b"\r" not in chunk

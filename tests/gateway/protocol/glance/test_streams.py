@@ -223,6 +223,19 @@ def test_what_stands_between_plain_deltas_is_read(dialect: str, delta: bytes, od
         assert got == through_the_decoder(CODECS[dialect], chunks, include_usage=False)
 
 
+@pytest.mark.parametrize(("dialect", "delta"), PAIRS)
+def test_a_delta_that_was_cut_is_an_error(dialect: str, delta: bytes) -> None:
+    plain = delta % b"a"
+    for size in range(len(plain) // 2, len(plain.rstrip()) - 1):
+        if plain[:size].endswith(b"}"):
+            continue  # only braces are missing: that passes, for a reader of SSE would have to parse to know
+        for cut in (plain[:size] + b"\n\n", plain + plain[:size] + b"\n\n" + plain):
+            chunks = [plain, plain, cut]
+            got, _ = watched(dialect, chunks)
+            assert got == through_the_decoder(CODECS[dialect], chunks, include_usage=True)
+            assert got.failure is not None
+
+
 class _Spy:
     def __init__(self, decoder: Any, reads: list[bytes], feed: Any) -> None:
         self._decoder, self._reads, self._feed = decoder, reads, feed
