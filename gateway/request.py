@@ -33,6 +33,7 @@ class ClientRequest:
         "_receive",
         "_send",
         "headers",
+        "is_read",
         "left",
         "method",
         "on_left",
@@ -52,6 +53,7 @@ class ClientRequest:
         self.query: bytes = scope.get("query_string", b"")
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.peer: Sequence[object] | None = scope.get("client")
+        self.is_read = False  # the body is complete: what is received from now on is the client's leaving
         self.left = False
         self.on_left: Callable[[], None] | None = None
         self.started = False  # the status line is out; from now on errors are in-band
@@ -74,6 +76,7 @@ class ClientRequest:
             and b"content-encoding" not in self.headers
         ):
             whole: bytes = message["body"]
+            self.is_read = True
             return whole
         return await self._rest_of_body(message, limit)
 
@@ -89,12 +92,16 @@ class ClientRequest:
                 raise TooLarge(f"The request body is larger than {limit} bytes.")
             chunks.append(chunk)
             if not message.get("more_body"):
+                self.is_read = True
                 return decompress(b"".join(chunks), self.header(b"content-encoding").lower(), limit)
             message = await self._receive()
 
     def watch(self) -> None:
-        """Notice from now on when the client goes: sets `left`, calls `on_left`. Only after the body has been read."""
-        if self.watcher is None:
+        """Notice from now on when the client goes: sets `left`, calls `on_left`.
+
+        Does nothing before the body has been read: it would be lost, and reading it notices by itself.
+        """
+        if self.watcher is None and self.is_read:
             self.watcher = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:

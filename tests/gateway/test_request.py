@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import zlib
 from typing import Any
@@ -76,3 +77,26 @@ def test_no_value_begins_a_header_of_its_own() -> None:
     assert header_list({"x-router-dropped": "a\r\nset-cookie: b\x00,é中"}) == [
         (b"x-router-dropped", b"a??set-cookie: b?,\xe9?")
     ]
+
+
+async def test_a_body_that_comes_slowly_is_not_taken_by_whoever_watches_for_the_client() -> None:
+    pieces = [
+        {"type": "http.request", "body": b"one ", "more_body": True},
+        {"type": "http.request", "body": b"two", "more_body": False},
+    ]
+
+    async def receive() -> dict[str, object]:
+        await asyncio.sleep(0)
+        return pieces.pop(0) if pieces else {"type": "http.disconnect"}
+
+    async def send(_: object) -> None:
+        pass
+
+    request = ClientRequest({"method": "POST", "path": "/", "headers": []}, receive, send)
+    request.watch()  # the guard's first look comes before the body is complete
+    assert request.watcher is None
+    assert await request.body(100) == b"one two"
+    request.watch()
+    assert request.watcher is not None
+    await request.watcher
+    assert request.left
