@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
+import psycopg
 import pytest
 import pytest_asyncio
 from asgiref.sync import sync_to_async
@@ -217,6 +218,22 @@ async def test_a_plan_covers_its_period_and_its_grace(reservations: Reservations
     await subscription.asave()
     assert 7190 < ((await reserve(reservations, organization, 1, source="plan")).closes_in_s or 0) <= 7200
     assert await Window.objects.filter(name="period").acount() == 1
+
+
+async def test_one_who_asked_before_another_opened_the_window_finds_it(
+    reservations: Reservations, organization: Any, conninfo: str
+) -> None:
+    """Its own clock was read first, and then it had to wait."""
+    subscription = await sync_to_async(subscribe)(organization)
+    await reserve(reservations, organization, USD, source="plan")
+    window = await Window.objects.aget(name="five_hours")
+    asked_at = window.opens_at - timedelta(milliseconds=5)
+    async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
+        cursor = await connection.execute(
+            "SELECT billing_open_window(%s, 'plan', %s, NULL, 'five_hours', %s, %s, %s, %s, true)",
+            [organization.pk, subscription.pk, USD, asked_at, asked_at + timedelta(hours=5), asked_at],
+        )
+        assert await cursor.fetchone() == (window.pk,)
 
 
 async def test_fifty_who_open_the_same_windows_open_each_once(
