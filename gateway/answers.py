@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from billing.pricing.money import NANOS_PER_USD
-from gateway.attempts import Opened
+from gateway.attempt import Opened
 from gateway.exchange import Exchange
 from gateway.plausible import is_believable
 from gateway.protocol.conversation import ToolCall

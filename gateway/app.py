@@ -24,6 +24,7 @@ from gateway.credit_signals import CreditSignals
 from gateway.errors import GatewayError, NotFound, ServerTrouble
 from gateway.exchange import Exchange
 from gateway.funding import Funding
+from gateway.health import Health
 from gateway.idempotency import Idempotency
 from gateway.journal import Journal
 from gateway.journal_server import check_eviction
@@ -160,6 +161,7 @@ class Gateway:
             funding=funding,
             journal=journal,
             upstream=upstream,
+            health=Health(),
             lookups=Lookups(pool),
             idempotency=Idempotency(pool, pepper=settings.API_KEY_PEPPER.encode(), longest_s=config.max_request_s),
             retries=retries,

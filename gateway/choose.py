@@ -59,6 +59,7 @@ class Choices:
             self._plans[key] = plan
         _check_allowed(caller, plan.model.slug)
         exchange.plan = plan
+        exchange.model = plan.model
 
 
 def _check_allowed(caller: Caller, model: str) -> None:

@@ -20,6 +20,8 @@ def no_credit(public_url: str, shortages: Sequence[Shortage], needed_nanos: int,
     """402: the scope, the window, when it resets, and what would help."""
     shortage = shortages[-1]
     top_up = f"{public_url}/wallet"
+    if shortage.scope == "wallet":
+        top_up += f"?need={max(1, needed_nanos - shortage.available_nanos)}"  # nano-USD
     details: dict[str, object] = {"scope": shortage.scope, "top_up_url": top_up}
     if shortage.window:
         details["window"] = shortage.window

@@ -17,8 +17,9 @@ from gateway.protocol.glance import Asked
 from gateway.protocol.reply import UsageReport
 from gateway.slices import Share
 from observability.records import AttemptRecord
-from routing.catalogue import Catalogue, DeploymentInfo
+from routing.catalogue import Catalogue, DeploymentInfo, ModelInfo
 from routing.planner import RoutePlan
+from routing.policy.project import DEFAULT, ProjectPolicy
 
 
 @dataclass(slots=True)
@@ -52,11 +53,14 @@ class Exchange:
     stream: bool = False
     max_output_tokens: int | None = None  # the caller's own limit
     choices: int = 1
+    policy: ProjectPolicy = DEFAULT
     plan: RoutePlan | None = None
     prompt_tokens: int = 0  # upper estimate
     share: Share | None = None  # the credit that is set aside
     output_cap: int | None = None  # set where scarce credit lowered the output limit
     attempts: list[AttemptRecord] = field(default_factory=list)
+    skipped: list[tuple[int, str]] = field(default_factory=list)  # deployments that were not asked, and why
+    model: ModelInfo | None = None  # the one that answers, or is being asked
     deployment: DeploymentInfo | None = None
     delivery: Delivery = field(default_factory=Delivery)
     first_token_s: float | None = None
@@ -80,6 +84,11 @@ class Exchange:
     @property
     def catalogue(self) -> Catalogue | None:
         return self.prices.catalogue if self.prices is not None else None
+
+    @property
+    def chance(self) -> float:
+        """A number from 0 to below 1 that is this request's own: the random end of its id."""
+        return int(self.id[-8:], 16) / 0x1_0000_0000
 
     def elapsed_s(self) -> float:
         return time.perf_counter() - self.started

@@ -13,7 +13,7 @@ from gateway.config import GatewayConfig
 from gateway.exchange import Exchange
 from gateway.request import ClientRequest
 
-Reason = Literal["", "left", "deadline", "stalled", "after_finish"]
+Reason = Literal["", "left", "deadline", "stalled", "after_finish", "first_token"]
 
 _FIRST_LOOK_S = 0.05  # most failures and refusals are over by then
 _LOOK_EVERY_S = 1.0
@@ -24,6 +24,7 @@ class Guard:
     """Stops the work of the task that made it by cancelling it; `reason` then says why."""
 
     __slots__ = (
+        "_attempt_until",
         "_config",
         "_exchange",
         "_kept_alive_at",
@@ -58,6 +59,7 @@ class Guard:
         self._sign: asyncio.Task[None] | None = None
         self.chunks = 0  # counted by whoever reads the provider
         self._streams = False
+        self._attempt_until = 0.0
         self.finished = False  # the provider has said its finish
         self.keep_alive: Callable[[], Awaitable[None]] | None = None
         self.reads_on: Callable[[], bool] | None = None
@@ -75,6 +77,17 @@ class Guard:
         """The provider has begun a stream: from now on a silence of it is a stall."""
         self._streams = True
         self._seen_chunks_at = self._loop.time()
+
+    def attempt_begins(self, limit_s: float) -> None:
+        """An attempt that has brought no content after so long is stopped; 0: it may take its time."""
+        self._attempt_until = self._loop.time() + limit_s if limit_s else 0.0
+
+    def attempt_ends(self) -> None:
+        self._attempt_until = 0.0
+
+    def goes_on(self) -> None:
+        """Only an attempt was stopped, not the work."""
+        self.reason = ""
 
     async def quiet(self) -> None:
         """Wait for a sign of life that is just being written, so that what follows comes after it."""
@@ -114,6 +127,8 @@ class Guard:
             self._stop("after_finish")
         elif self._streams and silent >= config.stall_timeout_s:
             self._stop("stalled")
+        elif self._attempt_until and now >= self._attempt_until:
+            self._stop("first_token")
         self._show_life(now)
         beat = min(_LOOK_EVERY_S, config.keep_alive_s / 4, config.stall_timeout_s / 4, config.read_on_s / 2)
         self._timer = self._loop.call_later(max(0.01, min(beat, remaining)), self._look)

@@ -38,9 +38,9 @@ def doubt(report: UsageReport) -> tuple[str, ...]:
 
 def _most_output(exchange: Exchange) -> int:
     """A reasoning model may think beyond the caller's limit, so only its own limit counts there."""
-    if exchange.plan is None:
+    if exchange.model is None:
         return _UNKNOWN_OUTPUT_TOKENS * _FACTOR
-    model, deployment = exchange.plan.model, exchange.deployment
+    model, deployment = exchange.model, exchange.deployment
     most = model.max_output_tokens or (deployment and deployment.max_output_tokens) or _UNKNOWN_OUTPUT_TOKENS
     limit = exchange.output_cap or exchange.max_output_tokens
     if limit is not None and limit < most and model.capabilities.get("reasoning") is False:
@@ -51,7 +51,7 @@ def _most_output(exchange: Exchange) -> int:
 def _most_prompt(exchange: Exchange) -> int:
     """Beyond the estimate only where the provider adds to the prompt: searches, files, stored conversations."""
     most = exchange.prompt_tokens * _PROMPT_FACTOR + _PROMPT_SLACK_TOKENS
-    model = exchange.plan.model if exchange.plan is not None else None
+    model = exchange.model
     if exchange.asked is not None and model is not None and model.capabilities.get("web_search") is False:
         return most
     return max(most, ((model and model.context_length) or _UNKNOWN_CONTEXT_TOKENS) * _FACTOR)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from gateway.attempts import Opened
+from gateway.attempt import Opened
 from gateway.errors import UpstreamTrouble
 from gateway.exchange import Exchange
 from gateway.guard import Guard
@@ -204,7 +204,7 @@ def reply_context(exchange: Exchange) -> ReplyContext:
     return ReplyContext(
         response_id=exchange.request_id,
         created=int(exchange.at.timestamp()),
-        model=exchange.plan.model.slug if exchange.plan else exchange.model_asked,
+        model=exchange.model.slug if exchange.model else exchange.model_asked,
         include_usage=wants_usage,
         extra_usage=exchange.usage_extra,
         input_tokens=round(exchange.prompt_tokens / 1.25),

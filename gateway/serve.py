@@ -7,7 +7,8 @@ import asyncio
 import structlog
 
 from gateway import admission, answers, idempotency, retries, settlement
-from gateway.attempts import Attempts, Opened
+from gateway.attempt import Opened, Sender
+from gateway.attempts import Attempts
 from gateway.errors import Conflict, GatewayError, NotAvailable, ServerTrouble, TookTooLong
 from gateway.exchange import Delivery, Exchange
 from gateway.guard import Guard
@@ -105,8 +106,8 @@ async def _walk(request: ClientRequest, route: Route, exchange: Exchange, guard:
         # Counted whatever is wrong with it, so that nobody floods us with broken requests.
         exchange.rate = await services.limiter.admit(caller, exchange.id, exchange.prompt_tokens)
     admission.check_rate(exchange.rate)
-    assert exchange.plan is not None
-    exchange.prompt_tokens = for_model(exchange.prompt_tokens, exchange.plan.model.slug)
+    assert exchange.model is not None
+    exchange.prompt_tokens = for_model(exchange.prompt_tokens, exchange.model.slug)
     if idempotency.HEADER in request.headers:
         key = request.header(idempotency.HEADER)
         exchange.claim = await services.idempotency.claim(key, caller.api_key_id, body, exchange.id)
@@ -114,7 +115,8 @@ async def _walk(request: ClientRequest, route: Route, exchange: Exchange, guard:
         await services.retries.supersede(caller.api_key_id, caller.organization_id, exchange, body)
     services.retries.begin(caller.api_key_id, exchange, body, guard.supersede)
     await services.funding.hold(exchange)
-    attempts = Attempts(exchange, body, route.target, request, guard, services.upstream, config)
+    sender = Sender(exchange, body, route.target, request, services.upstream, config)
+    attempts = Attempts(exchange, sender, guard, services.health, config)
     if exchange.stream:
         await _stream(request, exchange, attempts, guard, services)
     else:

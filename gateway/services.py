@@ -8,6 +8,7 @@ from accounts.caller import CallerDirectory
 from gateway.choose import Choices
 from gateway.config import GatewayConfig
 from gateway.funding import Funding
+from gateway.health import Health
 from gateway.idempotency import Idempotency
 from gateway.journal import Journal
 from gateway.limits import Limiter
@@ -29,6 +30,7 @@ class Services:
     funding: Funding
     journal: Journal
     upstream: UpstreamClient
+    health: Health
     lookups: Lookups
     idempotency: Idempotency
     retries: Retries

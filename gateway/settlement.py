@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
+import orjson
+
 from accounts.caller import Caller
 from billing.events import UsageEvent
 from billing.pricing.money import NANOS_PER_USD
@@ -18,7 +20,7 @@ from gateway.price_book import Priced
 from gateway.protocol.reply import UsageReport
 from gateway.slices import Share
 from observability import metrics
-from observability.records import Outcome, RequestRecord, UsageSource
+from observability.records import Outcome, RequestRecord, Trace, UsageSource
 
 if TYPE_CHECKING:
     from gateway.services import Services
@@ -86,8 +88,8 @@ def charge_of(
     exchange: Exchange, share: Share, verdict: Verdict, at: datetime, *, arrived: str | None = None
 ) -> UsageEvent:
     """The usage event of this exchange, which ended `at`. `arrived` is the text of `exchange.at`, where it is known."""
-    caller, plan, deployment = exchange.caller, exchange.plan, exchange.deployment
-    assert caller is not None and plan is not None
+    caller, model, deployment = exchange.caller, exchange.model, exchange.deployment
+    assert caller is not None and model is not None
     usage, source = verdict.usage, share.slice.source
     priced = card_for(exchange, usage, source, at) if deployment is not None else None
     units_text = markup_text = "1"
@@ -104,7 +106,7 @@ def charge_of(
         organization_id=caller.organization_id,
         project_id=caller.project_id,
         api_key_id=caller.api_key_id,
-        model=plan.model.slug,
+        model=model.slug,
         provider=deployment.provider if deployment is not None else "",
         usage=usage.as_dict(),
         usage_source=verdict.source,
@@ -123,6 +125,20 @@ def charge_of(
     )
 
 
+def trace_of(exchange: Exchange) -> Trace | None:
+    """Why it went where it went: the decision, who was passed over at the last moment, and the attempts."""
+    plan = exchange.plan
+    if plan is None:
+        return None
+    trace: Trace = {
+        "attempts": [tuple(attempt) for attempt in exchange.attempts],
+        "decision": orjson.Fragment(plan.trace),
+    }
+    if exchange.skipped:
+        trace["skipped"] = exchange.skipped
+    return trace
+
+
 def _outcome(exchange: Exchange) -> Outcome:
     if exchange.client_left:
         return "client_left"
@@ -137,7 +153,7 @@ def record_of(
     """The log row of this exchange."""
     first = exchange.first_token_s
     elapsed = exchange.elapsed_s()
-    delivery, plan = exchange.delivery, exchange.plan
+    delivery, model = exchange.delivery, exchange.model
     return RequestRecord(
         id=exchange.id,
         created_at=arrived,
@@ -145,8 +161,8 @@ def record_of(
         project_id=caller.project_id,
         api_key_id=caller.api_key_id,
         endpoint=exchange.endpoint,
-        model_requested=exchange.model_asked if plan else "",  # only a name that the catalogue knows is kept
-        model=plan.model.slug if plan else "",
+        model_requested=exchange.model_asked if model else "",  # only a name that the catalogue knows is kept
+        model=model.slug if model else "",
         provider=exchange.deployment.provider if exchange.deployment else "",
         outcome=_outcome(exchange),
         status=exchange.status,
@@ -165,7 +181,7 @@ def record_of(
         duration_ms=int(elapsed * 1000),
         overhead_us=max(0, int((elapsed - exchange.upstream_s) * 1_000_000)),
         attempt_count=len(exchange.attempts),
-        trace={"attempts": [tuple(attempt) for attempt in exchange.attempts]} if exchange.attempts else None,
+        trace=trace_of(exchange),
     )
 
 

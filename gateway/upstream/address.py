@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from gateway.upstream.target import PreparedTarget, prepare
 from routing.catalogue import DeploymentInfo
+from routing.policy.candidate import CredentialInfo
 
-_PREPARED: dict[int, tuple[DeploymentInfo, dict[tuple[str, str, bool], PreparedTarget]]] = {}
+_PREPARED: dict[int, tuple[DeploymentInfo, dict[tuple[str, str, bool, int], PreparedTarget]]] = {}
 _MOST_CALLS = 64
 
 _UNTRANSLATED = frozenset(("openai_embeddings",))  # no conversation, so nothing to translate into one
@@ -19,23 +20,25 @@ def url_of(deployment: DeploymentInfo, dialect: str, path: str) -> str:
     return base + path
 
 
-def auth_headers(deployment: DeploymentInfo, dialect: str) -> dict[str, str]:
+def auth_headers(deployment: DeploymentInfo, secret: str | None, dialect: str) -> dict[str, str]:
     """The header that carries our credential, by the provider's way of doing it. Never a key in a URL."""
-    if not deployment.secret:
+    if not secret:
         return {}
     style = deployment.auth.lower()
     if style.startswith("api-key"):
-        return {"api-key": deployment.secret}
+        return {"api-key": secret}
     if dialect == "anthropic_messages" and style.startswith("x-api-key"):
-        return {"x-api-key": deployment.secret}
+        return {"x-api-key": secret}
     if dialect == "gemini_generate" and style.startswith("x-goog-api-key"):
-        return {"x-goog-api-key": deployment.secret}
-    return {"authorization": f"Bearer {deployment.secret}"}  # every OpenAI surface, Google's and Anthropic's too
+        return {"x-goog-api-key": secret}
+    return {"authorization": f"Bearer {secret}"}  # every OpenAI surface, Google's and Anthropic's too
 
 
-def prepared(deployment: DeploymentInfo, dialect: str, path: str, *, stream: bool) -> PreparedTarget:
+def prepared(
+    deployment: DeploymentInfo, credential: CredentialInfo | None, dialect: str, path: str, *, stream: bool
+) -> PreparedTarget:
     """What is the same for every such call; kept per deployment. Raises TransportFailure for an unsendable address."""
-    key = (dialect, path, stream)
+    key = (dialect, path, stream, 0 if credential is None else credential.id)
     known = _PREPARED.setdefault(deployment.id, (deployment, {}))
     if known[0] is not deployment:  # a new state of the catalogue
         known = _PREPARED[deployment.id] = (deployment, {})
@@ -50,7 +53,7 @@ def prepared(deployment: DeploymentInfo, dialect: str, path: str, *, stream: boo
             "accept-encoding": "identity" if stream else "gzip, deflate",
             "user-agent": "router-one",
             **deployment.extra_headers,
-            **auth_headers(deployment, dialect),
+            **auth_headers(deployment, deployment.secret if credential is None else credential.secret, dialect),
         }
         call = calls[key] = prepare(url_of(deployment, dialect, path), headers)
     return call

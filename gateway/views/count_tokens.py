@@ -67,7 +67,7 @@ async def _ask(
             "user-agent": "router-one",
             **deployment.extra_headers,
             **encoded.headers,
-            **auth_headers(deployment, _MESSAGES),
+            **auth_headers(deployment, deployment.secret, _MESSAGES),
         },
         body=encoded.body,
         connect_timeout_s=_PATIENCE_S,

@@ -15,11 +15,25 @@ _NO_HOLIDAYS: Mapping[str, frozenset[date]] = {}
 
 
 @dataclass(frozen=True, slots=True)
+class CredentialInfo:
+    """One of our keys at a provider. Those of a provider share its requests in proportion to their weights.
+
+    Weight 0 is for a key that was replaced and still works: only where no other one may be used.
+    """
+
+    id: int
+    secret: str = field(repr=False)
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentInfo:
     """One model at one provider that is switched on.
 
     `base_urls` maps a dialect to its URL; a dialect whose URL still lacks a value is left out.
-    `secret` is the decrypted credential and never shows in a repr. Rates of `price_cards` are in `currency`.
+    `credentials` are decrypted and never show in a repr, those of weight 0 last; `secret` is the first one's. Rates of
+    `price_cards` are in `currency`. Whether the host trains on what it is sent, and keeps none of it: None where nobody
+    knows. `region` is a word of the catalogue such as EU, "" where unknown.
     """
 
     id: int
@@ -42,8 +56,13 @@ class DeploymentInfo:
     priority: int
     price_cards: tuple[RateCard, ...]
     is_sandbox: bool = False
+    credentials: tuple[CredentialInfo, ...] = ()
     enabled: bool = True
     provider_enabled: bool = True
+    region: str = ""
+    trains_on_data: bool | None = None
+    zero_retention: bool | None = None
+    draining: bool = False  # staff took it, or its provider, out of use for new requests
 
     def retired(self, at: datetime) -> bool:
         """Whether the provider no longer serves it; the day of retirement counts as gone."""

@@ -11,10 +11,12 @@ from routing.policy.candidate import Catalogue, DeploymentInfo, ModelInfo, blend
 
 @dataclass(frozen=True, slots=True)
 class RouteStep:
-    """A deployment to try; `reason` is one word for the log: only, priority, cheapest or next."""
+    """A deployment to try; `reason` is one word for the log: only, priority, cheapest, score, wish, affinity, explored
+    or next."""
 
     deployment: DeploymentInfo
     reason: str
+    model: ModelInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,13 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class RoutePlan:
-    """Deployments in the order to try them, never empty."""
+    """Deployments in the order to try them, never empty. `model` is that of the first step; `trace` what is kept of the
+    decision, as JSON."""
 
     model: ModelInfo
     steps: tuple[RouteStep, ...]
     refusals: tuple[Refusal, ...]
+    trace: bytes = b"null"
 
 
 class UnknownModel(Exception):
@@ -82,7 +86,7 @@ def plan(catalogue: Catalogue, name: str, *, at: datetime, organization_id: int 
     if not ranked:
         raise NoDeployment(model, tuple(refusals))
     ranked.sort(key=lambda item: item.order)
-    return RoutePlan(model, _steps(ranked), tuple(refusals))
+    return RoutePlan(model, _steps(model, ranked), tuple(refusals))
 
 
 def refusal_of(deployment: DeploymentInfo, at: datetime) -> str | None:
@@ -116,8 +120,8 @@ def _judge(
     return _Ranked(deployment, blended_price(card, units) * catalogue.markup(deployment, at, organization_id))
 
 
-def _steps(ranked: list[_Ranked]) -> tuple[RouteStep, ...]:
-    return tuple(RouteStep(item.deployment, _reason(ranked, place)) for place, item in enumerate(ranked))
+def _steps(model: ModelInfo, ranked: list[_Ranked]) -> tuple[RouteStep, ...]:
+    return tuple(RouteStep(item.deployment, _reason(ranked, place), model) for place, item in enumerate(ranked))
 
 
 def _reason(ranked: list[_Ranked], place: int) -> str:

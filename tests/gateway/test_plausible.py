@@ -24,7 +24,7 @@ def exchange(usage: TokenUsage, *flags: str, limit: int | None = 100, **facts: A
         capabilities=facts.pop("capabilities", PLAIN),
     )
     made = Exchange("openai_chat", prompt_tokens=500, max_output_tokens=limit, **facts)
-    made.plan = SimpleNamespace(model=model)  # type: ignore[assignment]
+    made.model = model  # type: ignore[assignment]
     made.asked = object()  # type: ignore[assignment]
     made.status = 200
     made.delivery = Delivery(
