@@ -21,7 +21,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from accounts.announce import announce_every_key, announce_key, announce_keys_of
+from accounts.announce import announce_every_key, announce_key, announce_keys_of, announce_organization
 from accounts.key_pages import state_of
 from accounts.keys import revoke_key
 from accounts.models import ApiKey, Membership, Organization, Project, User
@@ -150,13 +150,17 @@ class OrganizationAdmin(ModelAdmin):  # type: ignore[misc]
 
     @admin.action(description=_("Suspend: refuse all keys"), permissions=["change"])
     def suspend(self, request: HttpRequest, queryset: QuerySet[Organization]) -> None:
-        queryset.filter(suspended_at=None).update(suspended_at=timezone.now())
-        announce_every_key()
+        ids = list(queryset.filter(suspended_at=None).values_list("pk", flat=True))
+        queryset.filter(pk__in=ids).update(suspended_at=timezone.now())  # the database raises their wallets' epoch
+        for organization_id in ids:
+            announce_organization(organization_id)
 
     @admin.action(description=_("Readmit"), permissions=["change"])
     def readmit(self, request: HttpRequest, queryset: QuerySet[Organization]) -> None:
+        ids = list(queryset.values_list("pk", flat=True))
         queryset.update(suspended_at=None)
-        announce_every_key()
+        for organization_id in ids:
+            announce_organization(organization_id)
 
 
 @admin.register(Project)

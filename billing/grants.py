@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils.translation import gettext_noop
 
+from accounts.announce import announce_organization
 from accounts.models import Organization, User
 from billing import ledger
 from billing.ledger import AccountName, Cursor, NewTransfer
@@ -31,7 +32,7 @@ def grant_credit(
 ) -> UUID:
     """Add credit to the organization's wallet; returns the transfer's id. The same key grants once.
 
-    What is left of it at `expires_at` goes away.
+    What is left of it at `expires_at` goes away. Gateways that have just refused for want of credit hear of it.
 
     Raises ValueError for an amount that is not above zero or a missing reason, and OtherGrant when the key has already
     granted something else.
@@ -50,7 +51,9 @@ def grant_credit(
         expires_at=expires_at,
     )
     with transaction.atomic(), connection.cursor() as cur:
-        if not ledger.post(cur, [transfer]) and not _granted(cur, transfer.id, organization.pk, amount_nanos):
+        if ledger.post(cur, [transfer]):
+            announce_organization(organization.pk)
+        elif not _granted(cur, transfer.id, organization.pk, amount_nanos):
             raise OtherGrant("this key has already granted something else")
     return transfer.id
 

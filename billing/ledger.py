@@ -177,8 +177,8 @@ def debit_wallet(
 ) -> bool:
     """Take from what is available in the wallet; False where `key` has done so before.
 
-    Raises NotEnough, except with `may_exceed` (chargebacks and refunds that nobody asked us about), and ValueError for
-    an amount that is not above zero.
+    Raises NotEnough, except with `may_exceed` (chargebacks and refunds that nobody asked us about): then the epoch is
+    raised, and the caller announces the organization. Raises ValueError for an amount that is not above zero.
     """
     if amount_nanos <= 0:
         raise ValueError("a debit must be above zero")
@@ -194,8 +194,10 @@ def debit_wallet(
     cur.execute("SELECT 1 FROM billing_transfer WHERE id = %s", [transfer.id])
     if cur.fetchall():
         return False
-    if available < amount_nanos and not may_exceed:
-        raise NotEnough(available)
+    if available < amount_nanos:
+        if not may_exceed:
+            raise NotEnough(available)
+        raise_epoch(cur, organization_id)  # what gateways hold of it is not there any more
     return bool(post(cur, [transfer]))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 from billing import ledger
 from billing.ledger import AccountName, Cursor, NewTransfer
@@ -10,8 +11,9 @@ from billing.ledger import AccountName, Cursor, NewTransfer
 AT_MOST = 500
 
 _DUE = """
-SELECT id FROM billing_creditlot
- WHERE expired_at IS NULL AND expires_at <= clock_timestamp() ORDER BY expires_at, id LIMIT %s
+SELECT expires_at, id FROM billing_creditlot
+ WHERE expired_at IS NULL AND expires_at <= clock_timestamp() AND (expires_at, id) > (%s, %s)
+ ORDER BY expires_at, id LIMIT %s
 """
 _LOCK_WALLET = """
 SELECT a.id, a.posted_nanos - a.held_nanos FROM billing_ledgeraccount a
@@ -24,16 +26,34 @@ SELECT organization_id, kind, remaining_nanos, expiry_held_nanos, expires_at FRO
 """
 
 
-def expire(cur: Cursor, *, settled_to: datetime | None, most: int = AT_MOST) -> int:
-    """Take ended credit out of wallets; returns how many lots are done with.
+class Place(NamedTuple):
+    """Of a lot among those that end, the earliest first."""
+
+    expires_at: datetime
+    id: int
+
+
+FIRST = Place(datetime.min.replace(tzinfo=UTC), 0)
+
+
+class Expired(NamedTuple):
+    """How many lots of a batch are done with, and where the batch ended; None where none was left."""
+
+    done: int
+    last: Place | None
+
+
+def expire(cur: Cursor, *, settled_to: datetime | None, after: Place = FIRST, most: int = AT_MOST) -> Expired:
+    """Take ended credit out of wallets: a batch of the lots `after` a place.
 
     What is free of an ended lot is held, so that no new request can spend it. It is posted once `settled_to`, the time
     up to which every event is settled, is past the lot's end. What running requests hold stays until they end: the
-    next call takes it. Commit between calls of this; one call locks up to `most` wallets, one after another.
+    next run takes it. Commit between calls of this; one call locks up to `most` wallets, one after another.
     """
-    cur.execute(_DUE, [most])
-    due = [row[0] for row in cur.fetchall()]
-    return sum(_expire(cur, lot_id, settled_to) for lot_id in due)
+    cur.execute(_DUE, [*after, most])
+    due = [Place(*row) for row in cur.fetchall()]
+    done = sum(_expire(cur, lot.id, settled_to) for lot in due)
+    return Expired(done, due[-1] if due else None)
 
 
 def _expire(cur: Cursor, lot_id: int, settled_to: datetime | None) -> bool:

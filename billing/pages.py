@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_safe
 from accounts.access import current_organization
 from billing import ledger, statement
 from billing.receipts.signing import Signer, key_list
+from billing.top_up_amounts import smallest_covering
 
 KINDS = {
     "grant": _("Granted credit"),
@@ -29,14 +30,20 @@ KINDS = {
 @require_GET
 @login_required
 def wallet(request: HttpRequest) -> HttpResponse:
-    """The balance and a page of the statement; `before` and `after` are entry ids."""
+    """The balance and a page of the statement; `before` and `after` are entry ids.
+
+    Who was sent here for want of credit brings `need`: what the wallet lacks, in nano-USD.
+    """
     organization = current_organization(request)
-    page = statement.page(organization.pk, before=_entry_id(request, "before"), after=_entry_id(request, "after"))
+    page = statement.page(organization.pk, before=_number(request, "before"), after=_number(request, "after"))
+    need_nanos = _number(request, "need")
     context = {
         "nav": "wallet",
         "balance": ledger.balance(organization.pk),
         "granted_nanos": statement.granted_nanos(organization.pk),
         "page": page,
+        "need_nanos": need_nanos,
+        "top_up_nanos": smallest_covering(need_nanos) if need_nanos else None,
         "lines": [(line, KINDS.get(line.kind, line.kind)) for line in page.lines],
     }
     return render(request, "billing/wallet.html", context)
@@ -51,7 +58,7 @@ def receipt_keys(request: HttpRequest) -> JsonResponse:
     return JsonResponse(key_list(current, settings.RECEIPT_OLD_PUBLIC_KEYS), json_dumps_params={"indent": 1})
 
 
-def _entry_id(request: HttpRequest, name: str) -> int | None:
+def _number(request: HttpRequest, name: str) -> int | None:
     text = request.GET.get(name, "")
-    # A bigint has 19 digits; what is no id at all is read as the first page.
+    # A bigint has 19 digits; what is no number at all is read as if it were not there.
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None

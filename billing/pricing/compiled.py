@@ -105,9 +105,12 @@ class CostBound:
         """The largest number of output tokens up to `wanted` that `nanos` pay for, at least 1."""
         most = wanted
         for line in self._lines:
-            if line.least_prompt <= prompt_tokens and line.per_output_token:
+            if line.least_prompt <= prompt_tokens:
                 left = nanos * self._denominator - prompt_tokens * line.per_prompt_token - line.per_request
-                most = min(most, left // line.per_output_token)
+                if line.per_output_token:
+                    most = min(most, left // line.per_output_token)
+                elif left < 0:  # tokens are free, but not the rest
+                    most = 1
         return max(1, most)
 
 

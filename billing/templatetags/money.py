@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 
 from django import template
 from django.db import DatabaseError
@@ -25,6 +25,12 @@ def usd(nanos: int | None) -> str:
         return "—"
     cents = (Decimal(abs(nanos)) / NANOS_PER_USD).quantize(_CENT, ROUND_HALF_UP)
     return f"{_MINUS if nanos < 0 and cents else ''}${cents:,}"
+
+
+@register.filter
+def usd_up(nanos: int) -> str:
+    """`$12.34` rounded up: of what is missing, never a cent too little."""
+    return f"${(Decimal(nanos) / NANOS_PER_USD).quantize(_CENT, ROUND_CEILING):,}"
 
 
 @register.filter

@@ -1,7 +1,8 @@
-"""Everything that can happen to an organization's money, in any order, on a real database.
+"""Everything that can happen to the money of two organizations, in any order, on a real database.
 
-A small model in Python says what the books must show; what the tables say of each other is asked of them after every
-step. Each example runs in a transaction that is rolled back.
+Their requests take turns and are settled in the same batches. A small model in Python says what the books must show;
+what the tables say of each other is asked of them after every step. Each example runs in a transaction that is rolled
+back.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from tests.billing.cast import an_event
 
 AMOUNTS = st.integers(1, 1_000)
 INDEX = st.integers(0, 50)
+WHO = st.sampled_from([0, 1])
 
 # Rows that show what is wrong: none when all is well.
 BOOKS = {
@@ -74,11 +76,11 @@ BOOKS = {
 CHARGES = """
 SELECT COALESCE(SUM(u.charge_nanos), 0), COUNT(*),
        COALESCE(SUM(u.charge_nanos) FILTER (WHERE u.source <> 'plan'), 0)
-  FROM billing_usagerecord u
+  FROM billing_usagerecord u WHERE u.organization_id = %s
 """
 DEBITS = """
 SELECT COALESCE(-SUM(e.amount_nanos), 0) FROM billing_entry e
-  JOIN billing_transfer t ON t.id = e.transfer_id AND t.kind = 'usage'
+  JOIN billing_transfer t ON t.id = e.transfer_id AND t.kind = 'usage' AND t.organization_id = %s
   JOIN billing_ledgeraccount a ON a.id = e.account_id AND a.kind = %s
 """
 
@@ -104,9 +106,25 @@ class Lease:
 
 
 @dataclass
-class Model:
+class Party:
+    """An organization, and what its books should say."""
+
+    organization: Organization
+    key: ApiKey
+    subscription: Subscription
     posted: int = 0
     leases: dict[str, Lease] = field(default_factory=dict)
+
+    def running(self) -> list[Lease]:
+        return [lease for lease in self.leases.values() if not lease.returned]
+
+    def balance(self) -> ledger.Balance:
+        return ledger.balance(self.organization.pk)
+
+
+@dataclass
+class Model:
+    parties: list[Party] = field(default_factory=list)
     waiting: list[UsageEvent] = field(default_factory=list)
     settled: dict[str, UsageEvent] = field(default_factory=dict)
     journaled: list[UsageEvent] = field(default_factory=list)
@@ -130,43 +148,26 @@ class MoneyMachine(RuleBasedStateMachine):
         opening=st.sampled_from([5_000, 500, 0]),
     )
     def begin(self, limits: tuple[int, int, int], overflow: bool, cap: int | None, opening: int) -> None:
-        now = datetime.now(UTC)
-        self.organization = Organization.objects.create(name="Alice")
-        project = Project.objects.create(organization=self.organization, name="Default")
-        self.key = ApiKey.objects.create(
-            project=project, name="k", key_hash=uuid4().bytes * 2, prefix="sk-", last_four="1111"
-        )
-        Budget.objects.create(organization=self.organization, api_key=self.key, period="day", limit_nanos=3_000)
-        names = ("five_hours_nanos", "seven_days_nanos", "period_nanos")
-        terms = dict(zip(names, limits, strict=True))
-        plan = Plan.objects.create(slug=str(uuid4()), name="P", rank=1, price_nanos=1, **terms)
-        self.subscription = Subscription.objects.create(
-            organization=self.organization,
-            plan=plan,
-            terms=terms,
-            period_start=now - timedelta(days=1),
-            period_end=now + timedelta(days=29),
-            overflow=overflow,
-            overflow_cap_nanos=cap,
-        )
-        with connection.cursor() as cur:
-            ledger.ensure_wallet(cur, self.organization.pk)
-        if opening:
-            self.top_up(opening)
+        for who, name in enumerate(("Alice", "Bob")):
+            self.model.parties.append(_a_party(name, limits, overflow, cap))
+            if opening:
+                self.top_up(who, opening)
 
     # --- Credit ----------------------------------------------------------------------------------------------------
-    @rule(amount=AMOUNTS)
-    def top_up(self, amount: int) -> None:
-        legs = ledger.move(AccountName("topups"), AccountName("wallet", self.organization.pk), amount)
+    @rule(who=WHO, amount=AMOUNTS)
+    def top_up(self, who: int, amount: int) -> None:
+        party = self.model.parties[who]
+        legs = ledger.move(AccountName("topups"), AccountName("wallet", party.organization.pk), amount)
         with connection.cursor() as cur:
-            ledger.post(cur, [NewTransfer("topup", str(uuid4()), legs, self.organization.pk)])
-        self.model.posted += amount
+            ledger.post(cur, [NewTransfer("topup", str(uuid4()), legs, party.organization.pk)])
+        party.posted += amount
 
-    @rule(amount=AMOUNTS, hours=st.none() | st.integers(1, 9))
-    def grant(self, amount: int, hours: int | None) -> None:
+    @rule(who=WHO, amount=AMOUNTS, hours=st.none() | st.integers(1, 9))
+    def grant(self, who: int, amount: int, hours: int | None) -> None:
+        party = self.model.parties[who]
         ends = None if hours is None else datetime.now(UTC) + timedelta(hours=hours)
-        grants.grant_credit(self.organization, amount, reason="x", idempotency_key=str(uuid4()), expires_at=ends)
-        self.model.posted += amount
+        grants.grant_credit(party.organization, amount, reason="x", idempotency_key=str(uuid4()), expires_at=ends)
+        party.posted += amount
 
     @rule(which=INDEX)
     def a_lot_ends(self, which: int) -> None:
@@ -176,26 +177,28 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(settled=st.booleans())
     def expire(self, settled: bool) -> None:
-        before = ledger.balance(self.organization.pk)
+        before = [party.balance() for party in self.model.parties]
         with connection.cursor() as cur:
             lots.expire(cur, settled_to=datetime.now(UTC) if settled else None)
-        after = ledger.balance(self.organization.pk)
-        assert after.available_nanos >= min(0, before.available_nanos), "expiry made the wallet fall below zero"
-        assert after.available_nanos <= before.available_nanos
-        if not settled:
-            assert after.posted_nanos == before.posted_nanos, "posted before everything was settled"
-        self.model.posted -= before.posted_nanos - after.posted_nanos
+        for party, old in zip(self.model.parties, before, strict=True):
+            new = party.balance()
+            assert new.available_nanos >= min(0, old.available_nanos), "expiry made the wallet fall below zero"
+            assert new.available_nanos <= old.available_nanos
+            if not settled:
+                assert new.posted_nanos == old.posted_nanos, "posted before everything was settled"
+            party.posted -= old.posted_nanos - new.posted_nanos
 
-    @rule(amount=AMOUNTS, may_exceed=st.booleans(), twice=st.booleans())
-    def take(self, amount: int, may_exceed: bool, twice: bool) -> None:
+    @rule(who=WHO, amount=AMOUNTS, may_exceed=st.booleans(), twice=st.booleans())
+    def take(self, who: int, amount: int, may_exceed: bool, twice: bool) -> None:
         """A refund, or a chargeback that may exceed what is there."""
-        available = ledger.balance(self.organization.pk).available_nanos
+        party = self.model.parties[who]
+        available = party.balance().available_nanos
         kind, key = ("chargeback" if may_exceed else "refund"), str(uuid4())
         with connection.cursor() as cur:
             try:
                 for attempt in range(1 + twice):
                     new = ledger.debit_wallet(
-                        cur, self.organization.pk, amount, AccountName("topups"), kind, key, may_exceed=may_exceed
+                        cur, party.organization.pk, amount, AccountName("topups"), kind, key, may_exceed=may_exceed
                     )
                     assert new == (attempt == 0)
             except ledger.NotEnough:
@@ -203,10 +206,11 @@ class MoneyMachine(RuleBasedStateMachine):
                 assert available < amount
                 return
         assert may_exceed or available >= amount
-        self.model.posted -= amount
+        party.posted -= amount
 
     # --- Reserving and spending ------------------------------------------------------------------------------------
     @rule(
+        who=WHO,
         source=st.sampled_from(["wallet", "plan", "overflow"]),
         need=st.integers(0, 1_000),
         floor=AMOUNTS,
@@ -214,60 +218,95 @@ class MoneyMachine(RuleBasedStateMachine):
         opens=st.booleans(),
         with_key=st.booleans(),
     )
-    def reserve(self, source: str, need: int, floor: int, wish: int, opens: bool, with_key: bool) -> None:
-        id_, before = str(uuid4()), ledger.balance(self.organization.pk).available_nanos
-        key_id = self.key.pk if with_key else 0
-        wanted = [id_, self.organization.pk, 0, key_id, source, need, min(need, floor), wish, 60.0, opens]
+    def reserve(self, who: int, source: str, need: int, floor: int, wish: int, opens: bool, with_key: bool) -> None:
+        party = self.model.parties[who]
+        id_, before = str(uuid4()), party.balance().available_nanos
+        key_id = party.key.pk if with_key else 0
+        wanted = [id_, party.organization.pk, 0, key_id, source, need, min(need, floor), wish, 60.0, opens]
         amount, _, _, scope, _, available, *_ = self._ask(RESERVE, wanted)
         if amount is None:
             assert scope
             assert available < need or available <= 0
             return
         assert min(need, floor) <= amount <= max(need, wish)
-        self.model.leases[id_] = Lease(id_, amount, source)
-        after = ledger.balance(self.organization.pk).available_nanos
+        party.leases[id_] = Lease(id_, amount, source)
+        after = party.balance().available_nanos
         assert after == before - (amount if source != "plan" else 0)
         assert source == "plan" or after >= 0
         for window in Window.objects.filter(pk__in=Hold.objects.get(pk=id_).window_ids):
             assert window.limit_nanos - window.spent_nanos - window.held_nanos >= 0
+            assert window.organization_id == party.organization.pk
 
     @rule(
+        who=WHO,
         source=st.sampled_from(["wallet", "plan", "overflow"]),
         amount=AMOUNTS,
         percent=st.sampled_from([30, 100, 150]),
         returned=st.booleans(),
         twice=st.booleans(),
     )
-    def a_whole_request(self, source: str, amount: int, percent: int, returned: bool, twice: bool) -> None:
+    def a_whole_request(self, who: int, source: str, amount: int, percent: int, returned: bool, twice: bool) -> None:
         """What otherwise takes four steps in the right order."""
-        known = len(self.model.leases)
-        self.reserve(source=source, need=amount, floor=1, wish=0, opens=True, with_key=False)
-        if len(self.model.leases) == known:
+        lease = self._begin(who, source, amount)
+        if lease is None:
             return
-        self.a_request_ends(which=len(self._running()) - 1, percent=percent)
+        self._end(who, lease, percent)
         if returned:
-            self.give_back(which=known)
+            self._give_back(who, lease)
         self.settle_all()
         if twice:
             self.model.waiting.append(self.model.journaled[-1])
             self.settle_all()
 
-    def _running(self) -> list[Lease]:
-        return [lease for lease in self.model.leases.values() if not lease.returned]
+    @rule(
+        first=WHO,
+        sources=st.tuples(*[st.sampled_from(["wallet", "plan", "overflow"])] * 2),
+        amount=AMOUNTS,
+        percents=st.tuples(*[st.sampled_from([0, 30, 100, 150])] * 2),
+    )
+    def two_requests_at_once(
+        self, first: int, sources: tuple[str, str], amount: int, percents: tuple[int, int]
+    ) -> None:
+        """One of each organization; both run before either ends, and they are settled together."""
+        running = [
+            (who, self._begin(who, source, amount)) for who, source in zip((first, 1 - first), sources, strict=True)
+        ]
+        for (who, lease), percent in zip(reversed(running), percents, strict=True):
+            if lease is not None:
+                self._end(who, lease, percent)
+        self.settle_all()
+        for who, lease in running:
+            if lease is not None:
+                self._give_back(who, lease)
+
+    def _begin(self, who: int, source: str, amount: int) -> Lease | None:
+        leases = self.model.parties[who].leases
+        known = len(leases)
+        self.reserve(who=who, source=source, need=amount, floor=1, wish=0, opens=True, with_key=False)
+        return list(leases.values())[-1] if len(leases) > known else None
+
+    def _running(self) -> list[tuple[int, Lease]]:
+        return [(who, lease) for who, party in enumerate(self.model.parties) for lease in party.running()]
+
+    def _leases(self) -> list[tuple[int, Lease]]:
+        return [(who, lease) for who, party in enumerate(self.model.parties) for lease in party.leases.values()]
 
     @precondition(lambda self: self._running())
     @rule(which=INDEX, percent=st.sampled_from([0, 1, 30, 50, 100, 150, 300]))
     def a_request_ends(self, which: int, percent: int) -> None:
         """Below, at or above its estimate, or failed and free; the client may have left."""
         running = self._running()
-        lease = running[which % len(running)]
+        self._end(*running[which % len(running)], percent)
+
+    def _end(self, who: int, lease: Lease, percent: int) -> None:
+        party = self.model.parties[who]
         charge = lease.amount * percent // 100
         event = an_event(
-            self.organization.pk,
+            party.organization.pk,
             charge_nanos=charge,
             hold_id=lease.id,
             source=lease.source,
-            api_key_id=self.key.pk,
+            api_key_id=party.key.pk,
             admitted_at=datetime.now(UTC).isoformat(),
         )
         lease.spent += charge
@@ -275,9 +314,10 @@ class MoneyMachine(RuleBasedStateMachine):
         self.model.waiting.append(event)
         self.model.journaled.append(event)
 
-    @rule(charge=st.integers(0, 100), source=st.sampled_from(["wallet", "plan"]), hold=st.none() | st.uuids())
-    def an_event_without_its_hold(self, charge: int, source: str, hold: Any) -> None:
-        event = an_event(self.organization.pk, charge_nanos=charge, hold_id=hold, source=source)
+    @rule(who=WHO, charge=st.integers(0, 100), source=st.sampled_from(["wallet", "plan"]), hold=st.none() | st.uuids())
+    def an_event_without_its_hold(self, who: int, charge: int, source: str, hold: Any) -> None:
+        organization_id = self.model.parties[who].organization.pk
+        event = an_event(organization_id, charge_nanos=charge, hold_id=hold, source=source)
         self.model.waiting.append(event)
         self.model.journaled.append(event)
 
@@ -303,20 +343,24 @@ class MoneyMachine(RuleBasedStateMachine):
     def _count(self, new: dict[str, UsageEvent]) -> None:
         self.model.settled |= new
         for event in new.values():
-            lease = self.model.leases.get(event.hold_id or "")
+            (party,) = (one for one in self.model.parties if one.organization.pk == event.organization_id)
+            lease = party.leases.get(event.hold_id or "")
             if lease is not None:
                 lease.settled += event.charge_nanos
                 lease.settled_count += 1
             if (lease.source if lease else event.source) != "plan":
-                self.model.posted -= event.charge_nanos
+                party.posted -= event.charge_nanos
             else:
                 excess = UsageExcess.objects.filter(usage_id=event.id).first()
-                self.model.posted -= excess.wallet_nanos if excess else 0
+                party.posted -= excess.wallet_nanos if excess else 0
 
-    @precondition(lambda self: self.model.leases)
+    @precondition(lambda self: self._leases())
     @rule(which=INDEX)
     def give_back(self, which: int) -> None:
-        lease = list(self.model.leases.values())[which % len(self.model.leases)]
+        leases = self._leases()
+        self._give_back(*leases[which % len(leases)])
+
+    def _give_back(self, who: int, lease: Lease) -> None:
         changed = self._ask(GIVE_BACK, [[lease.id], [lease.spent], [lease.count]])[0]
         assert changed == (not lease.returned and not lease.swept)
         lease.returned = True
@@ -324,15 +368,15 @@ class MoneyMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._running())
     @rule(which=INDEX, nanos=AMOUNTS)
     def shrink(self, which: int, nanos: int) -> None:
-        lease = self._running()[which % len(self._running())]
+        _, lease = self._running()[which % len(self._running())]
         released = self._ask(RELEASE, [lease.id, min(nanos, max(0, lease.amount - lease.spent))])[0]
         lease.amount -= released
 
-    @precondition(lambda self: self.model.leases)
+    @precondition(lambda self: self._leases())
     @rule(which=INDEX)
     def sweep(self, which: int) -> None:
         """A process that died: its hold has expired."""
-        lease = list(self.model.leases.values())[which % len(self.model.leases)]
+        _, lease = self._leases()[which % len(self._leases())]
         done = lease.swept or (lease.returned and lease.settled_count >= lease.count)
         with connection.cursor() as cur:
             cur.execute("UPDATE billing_hold SET expires_at = now() - interval '1 hour' WHERE id = %s", [lease.id])
@@ -340,12 +384,13 @@ class MoneyMachine(RuleBasedStateMachine):
         lease.swept = lease.swept or not done
 
     # --- Plans -----------------------------------------------------------------------------------------------------
-    @rule(limit=AMOUNTS)
-    def change_the_plan(self, limit: int) -> None:
-        self.subscription.terms["five_hours_nanos"] = limit
-        self.subscription.save()
+    @rule(who=WHO, limit=AMOUNTS)
+    def change_the_plan(self, who: int, limit: int) -> None:
+        party = self.model.parties[who]
+        party.subscription.terms["five_hours_nanos"] = limit
+        party.subscription.save()
         with connection.cursor() as cur:
-            ledger.raise_epoch(cur, self.organization.pk)
+            ledger.raise_epoch(cur, party.organization.pk)
 
     @rule(name=st.sampled_from(["five_hours", "day", "month"]))
     def a_window_closes(self, name: str) -> None:
@@ -354,7 +399,7 @@ class MoneyMachine(RuleBasedStateMachine):
     # --- What must be true after every step ------------------------------------------------------------------------
     @invariant()
     def the_books_agree(self) -> None:
-        if not hasattr(self, "organization"):
+        if not self.model.parties:
             return
         with connection.cursor() as cur:
             for wrong, question in BOOKS.items():
@@ -363,20 +408,45 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_model_agrees(self) -> None:
-        if not hasattr(self, "organization"):
-            return
-        assert ledger.balance(self.organization.pk).posted_nanos == self.model.posted
-        with connection.cursor() as cur:
-            cur.execute("SELECT id::text, remaining_nanos FROM billing_hold")
-            assert dict(cur.fetchall()) == {id_: lease.remaining() for id_, lease in self.model.leases.items()}
-        charges, count, _ = self._ask(CHARGES, [])
-        assert (charges, count) == (sum(e.charge_nanos for e in self.model.settled.values()), len(self.model.settled))
-        by_plan = sum(Window.objects.filter(name="period").values_list("spent_nanos", flat=True))
-        wallet, absorbed = (self._ask(DEBITS, [kind])[0] for kind in ("wallet", "absorbed"))
-        assert charges == wallet + absorbed + by_plan
+        for party in self.model.parties:
+            id_ = party.organization.pk
+            assert party.balance().posted_nanos == party.posted
+            with connection.cursor() as cur:
+                cur.execute("SELECT id::text, remaining_nanos FROM billing_hold WHERE organization_id = %s", [id_])
+                assert dict(cur.fetchall()) == {lease.id: lease.remaining() for lease in party.leases.values()}
+            charges, count, _ = self._ask(CHARGES, [id_])
+            events = [event for event in self.model.settled.values() if event.organization_id == id_]
+            assert (charges, count) == (sum(event.charge_nanos for event in events), len(events))
+            periods = Window.objects.filter(organization_id=id_, name="period")
+            by_plan = sum(periods.values_list("spent_nanos", flat=True))
+            wallet, absorbed = (self._ask(DEBITS, [id_, kind])[0] for kind in ("wallet", "absorbed"))
+            assert charges == wallet + absorbed + by_plan
 
     def _ask(self, question: str, parameters: list[Any]) -> tuple[Any, ...]:
         with connection.cursor() as cur:
             cur.execute(question, parameters)
             row: tuple[Any, ...] = cur.fetchone()
             return row
+
+
+def _a_party(name: str, limits: tuple[int, int, int], overflow: bool, cap: int | None) -> Party:
+    now = datetime.now(UTC)
+    organization = Organization.objects.create(name=name)
+    project = Project.objects.create(organization=organization, name="Default")
+    key = ApiKey.objects.create(project=project, name="k", key_hash=uuid4().bytes * 2, prefix="sk-", last_four="1111")
+    Budget.objects.create(organization=organization, api_key=key, period="day", limit_nanos=3_000)
+    names = ("five_hours_nanos", "seven_days_nanos", "period_nanos")
+    terms = dict(zip(names, limits, strict=True))
+    plan = Plan.objects.create(slug=str(uuid4()), name="P", rank=1, price_nanos=1, **terms)
+    subscription = Subscription.objects.create(
+        organization=organization,
+        plan=plan,
+        terms=terms,
+        period_start=now - timedelta(days=1),
+        period_end=now + timedelta(days=29),
+        overflow=overflow,
+        overflow_cap_nanos=cap,
+    )
+    with connection.cursor() as cur:
+        ledger.ensure_wallet(cur, organization.pk)
+    return Party(organization, key, subscription)

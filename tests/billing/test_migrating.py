@@ -45,8 +45,8 @@ VALUES ('00000000-0000-7000-8000-000000000001', 91, 1, 40000000, 40000000, 'USD'
 INSERT INTO billing_usagerecord (id, request_id, part, organization_id, project_id, api_key_id, model, provider, usage,
                                  usage_source, usage_flags, policy, price_card_id, rates, rate_currency, units_per_usd,
                                  markup, charge_nanos, currency, occurred_at, settled_at, hold_id, transfer_id)
-SELECT id::uuid, id::uuid, 0, organization, 1, 1, 'm', 'p', '{}', 'reported', '[]', 'answered', NULL, '{}', 'USD', '1',
-       '1', charge, 'USD', now(), now(), id::uuid, transfer::uuid
+SELECT id::uuid, id::uuid, 0, organization, 1, 1, 'm', 'p', jsonb_build_object('input', charge), 'reported', '[]',
+       'answered', NULL, '{"input": "0.001"}', 'USD', '1', '1', charge, 'USD', now(), now(), id::uuid, transfer::uuid
   FROM (VALUES ('00000000-0000-7000-8000-000000000002', 1, 2000000000, '00000000-0000-4000-8000-000000000003'),
                ('00000000-0000-7000-8000-000000000003', 2, 7, '00000000-0000-4000-8000-000000000004'))
        u(id, organization, charge, transfer);

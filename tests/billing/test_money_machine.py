@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from billing import lot_moves, usage_insert
+from billing import lot_moves, settlement, usage_insert
 from billing.holds import Lease
 from tests.billing.money_machine import MoneyMachine
 
@@ -44,7 +45,25 @@ def _leave_the_lots_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lot_moves, "_burn", lambda lots, move: None)
 
 
-@pytest.mark.parametrize("mistake", [_release_twice, _call_every_event_new, _leave_the_lots_alone])
+def _let_one_pay_for_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    split_charges = settlement.split_charges
+
+    def mixed(*args: Any) -> Any:
+        split = split_charges(*args)
+        debits = [debit for organization in sorted(split.wallet) for debit in split.wallet[organization]]
+        for organization in sorted(split.wallet)[1:]:
+            del split.wallet[organization]
+        if debits:
+            split.wallet[min(split.wallet)] = debits
+        return split
+
+    monkeypatch.setattr(settlement, "split_charges", mixed)
+
+
+MISTAKES = [_release_twice, _call_every_event_new, _leave_the_lots_alone, _let_one_pay_for_both]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_found(monkeypatch: pytest.MonkeyPatch, mistake: Callable[[pytest.MonkeyPatch], None]) -> None:
     mistake(monkeypatch)
     hunting = settings(SETTINGS, max_examples=20, phases=[Phase.generate], derandomize=True)

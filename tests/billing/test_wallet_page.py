@@ -10,12 +10,14 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import OperationalError, connection
 from django.test import Client, RequestFactory
 
+from accounts.caller import Caller
 from accounts.models import Organization, User
 from accounts.signup import create_organization
 from billing import ledger, statement
 from billing.context import wallet as wallet_context
-from billing.reservation import GIVE_BACK, RESERVE
+from billing.reservation import GIVE_BACK, RESERVE, Shortage
 from billing.settlement import settle
+from gateway.credit_words import no_credit
 from tests.billing.cast import USD, an_event
 
 pytestmark = pytest.mark.django_db
@@ -137,3 +139,35 @@ def test_the_side_bar_stays_quiet_when_there_is_nothing_to_read(
     request = RequestFactory().get("/")
     request.user = staff
     assert not wallet_context(request)["wallet"]
+
+
+@pytest.mark.parametrize(
+    ("need", "lacks", "top_up"),
+    [
+        (1, "$0.01", "$5.00"),
+        (5 * USD, "$5.00", "$5.00"),
+        (5 * USD + 1, "$5.01", "$20.00"),
+        (100 * USD + 1, "$100.01", "$101.00"),
+        (5_000 * USD, "$5,000.00", "$5,000.00"),
+        (5_000 * USD + 1, "$5,000.01", None),
+    ],
+)
+def test_who_comes_for_want_of_credit_reads_what_covers_it(
+    page: Client, need: int, lacks: str, top_up: str | None
+) -> None:
+    html = page.get(f"/wallet?need={need}").content.decode()
+    assert f"The wallet lacks {lacks}." in html
+    assert ("more than one top-up can be" in html) is (top_up is None)
+    assert top_up is None or f"The smallest top-up that covers it is {top_up}." in html
+
+
+@pytest.mark.parametrize("need", ["", "0", "-1", "1.5", "x", "9" * 40])
+def test_a_need_that_is_none_changes_nothing(page: Client, need: str) -> None:
+    assert "The wallet lacks" not in page.get(f"/wallet?need={need}").content.decode()
+
+
+def test_a_402_links_to_the_page_with_what_is_missing() -> None:
+    shortage = Shortage("wallet", "", 3 * USD, 0, None, None, False)
+    refusal = no_credit("https://router.example", [shortage], 7 * USD, Caller(1, 1, 1, None, None))
+    assert refusal.problem.details["top_up_url"] == f"https://router.example/wallet?need={4 * USD}"
+    assert refusal.problem.message.endswith(f"/wallet?need={4 * USD}")

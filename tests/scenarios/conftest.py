@@ -103,8 +103,11 @@ class Stack:
 
     def assert_ledger_holds(self) -> None:
         from billing.proof import check
+        from billing.proof_charges import wrong_charges
 
         assert check() == []
+        with connection.cursor() as cursor:
+            assert wrong_charges(cursor)[0] == []
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ OWN = [
     "/keys/new",
     "/logs",
     "/logs?span=all",
-    "/wallet",
+    "/wallet?need=1",
     "/plans",
     "/plans/choose/ultra",
     "/projects",

@@ -1,8 +1,7 @@
-"""`manage.py prove_ledger`: check every invariant of the money tables. Fails when one is broken."""
+"""`manage.py prove_ledger`: check every invariant of the money tables and keep the result. Fails when one is broken."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -11,14 +10,15 @@ from billing import proof
 
 
 class Command(BaseCommand):
-    help = "Checks that ledger, holds and usage records agree. Exits with 1 and names the rows when they do not."
+    help = "Checks that ledger, holds, usage records and charges agree. Exits with 1 and names the rows that do not."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        violations = proof.check()
-        for name, figure in asdict(proof.figures()).items():
+        run = proof.run()
+        seconds = (run.finished_at - run.started_at).total_seconds()
+        for name, figure in run.figures.items():
             self.stdout.write(f"{name:<16}{figure:>24,}")
-        for line in violations:
+        for line in run.problems:
             self.stderr.write(line)
-        if violations:
-            raise CommandError(f"{len(violations)} violations")
-        self.stdout.write(f"{len(proof.INVARIANTS)} invariants hold")
+        if run.problems:
+            raise CommandError(f"{len(run.problems)} violations")
+        self.stdout.write(f"{len(proof.INVARIANTS)} invariants hold ({seconds:.1f} s)")
