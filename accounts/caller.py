@@ -42,7 +42,7 @@ LOOK_UP_TIMEOUT_S = 3.0
 
 Reason = Literal["malformed", "unknown", "revoked", "expired", "suspended"]
 
-# The tables of billing are read here by their names: one query says all, and no app below another imports it.
+# The tables of billing and routing are read here by their names: one query says all, and no app imports one above it.
 _FIND = """
     SELECT k.id, k.project_id, p.organization_id, k.expires_at,
            k.revoked_at IS NOT NULL OR p.archived_at IS NOT NULL, o.suspended_at IS NOT NULL,
@@ -52,11 +52,13 @@ _FIND = """
            o.requests_per_minute, o.tokens_per_minute, o.max_concurrent,
            s.terms -> 'covered_models', s.overflow, w.epoch,
            EXISTS (SELECT 1 FROM billing_budget b WHERE b.api_key_id = k.id),
-           EXISTS (SELECT 1 FROM billing_budget b WHERE b.project_id = k.project_id)
+           EXISTS (SELECT 1 FROM billing_budget b WHERE b.project_id = k.project_id),
+           r.compiled
     FROM accounts_apikey k
     JOIN accounts_project p ON p.id = k.project_id
     JOIN accounts_organization o ON o.id = p.organization_id
     LEFT JOIN billing_subscription s ON s.organization_id = o.id AND s.state <> 'ended'
+    LEFT JOIN routing_projectrouting r ON r.project_id = p.id
     LEFT JOIN billing_ledgeraccount w ON w.organization_id = o.id AND w.kind = 'wallet' AND w.currency = 'USD'
     WHERE k.key_hash = %s
 """
@@ -79,6 +81,7 @@ class Caller:
     refused. A limit of None: there is none. `plan_models` are patterns of what the live plan covers, None without a
     plan; `plan_overflow`: beyond the plan the wallet pays. `epoch` is the wallet's: credit that was set aside under a
     lower one may not be used any more. `budget_scope`: whether this key has a budget of its own or its project has.
+    `routing` is the project's routing policy as JSON, "" where it has none; the keys of a project share the text.
     """
 
     organization_id: int
@@ -102,6 +105,7 @@ class Caller:
     plan_overflow: bool = False
     epoch: int = 0
     budget_scope: str = ""  # "", project or key
+    routing: str = ""
 
 
 class KeyRefused(Exception):
@@ -282,7 +286,7 @@ class CallerDirectory:
         if is_suspended:
             return _Answer(asked_at, None, "suspended")
         patterns, is_strict, addresses, funding, *limits = rest[:13]
-        plan_models, plan_overflow, epoch, key_has_budget, project_has_budget = rest[13:]
+        plan_models, plan_overflow, epoch, key_has_budget, project_has_budget, routing = rest[13:]
         caller = Caller(
             organization_id=organization_id,
             project_id=project_id,
@@ -305,6 +309,7 @@ class CallerDirectory:
             plan_overflow=bool(plan_overflow),
             epoch=epoch or 0,
             budget_scope="key" if key_has_budget else "project" if project_has_budget else "",
+            routing=_shared_text(routing or ""),
         )
         return _Answer(asked_at, caller)
 
@@ -381,6 +386,11 @@ class CallerDirectory:
 def _shared(texts: tuple[str, ...]) -> tuple[str, ...]:
     """The same tuple for the same texts: the keys of an organization mostly have the same ones."""
     return texts
+
+
+@lru_cache(maxsize=4096)
+def _shared_text(text: str) -> str:
+    return text
 
 
 @lru_cache(maxsize=4096)

@@ -18,12 +18,14 @@ from accounts import ip_limits
 from accounts.caller import CallerDirectory
 from billing.reservation import Reservations
 from gateway import answers, routes
+from gateway.affinity import Affinity
 from gateway.choose import Choices
 from gateway.config import GatewayConfig
 from gateway.credit_signals import CreditSignals
 from gateway.errors import GatewayError, NotFound, ServerTrouble
 from gateway.exchange import Exchange
 from gateway.funding import Funding
+from gateway.gossip import Gossip
 from gateway.health import Health
 from gateway.idempotency import Idempotency
 from gateway.journal import Journal
@@ -147,7 +149,10 @@ class Gateway:
         signals.on_funds(funding.forget_shortage, slices.forget)
         signals.on_recall(slices.recall)
         retries = Retries(redis, link)
-        for part in (callers, catalogue, journal, limiter, slices, signals, retries):
+        health = Health(redis, patience_s=config.first_byte_timeout_s)
+        affinity = Affinity(settings.API_KEY_PEPPER.encode())
+        gossip = Gossip(redis, (health, affinity))
+        for part in (callers, catalogue, journal, limiter, slices, signals, retries, health, gossip):
             await part.start()
             self._closing.push_async_callback(part.stop)
         log.info("gateway_started", pid=os.getpid(), models=len(catalogue.current.models))
@@ -156,12 +161,12 @@ class Gateway:
             callers=callers,
             limiter=limiter,
             catalogue=catalogue,
-            choices=Choices(catalogue),
+            choices=Choices(catalogue, health, affinity),
             slices=slices,
             funding=funding,
             journal=journal,
             upstream=upstream,
-            health=Health(),
+            health=health,
             lookups=Lookups(pool),
             idempotency=Idempotency(pool, pepper=settings.API_KEY_PEPPER.encode(), longest_s=config.max_request_s),
             retries=retries,

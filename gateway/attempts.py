@@ -53,7 +53,7 @@ class Attempts:
             deployment = step.deployment
             if least_context is not None and not failover.takes_more(deployment.context_length, least_context[0]):
                 continue
-            tried: set[int] = set()
+            tried: list[int] = []
             while len(exchange.attempts) < _MOST_SENT:
                 admitted = await self._admit(step, tried)
                 if admitted is None:
@@ -77,7 +77,7 @@ class Attempts:
                     least_context = (deployment.context_length,)
                 if then != "other_credential" or credential is None:
                     break
-                tried.add(credential.id)
+                tried.append(credential.id)
         if failure is None and untold is not None:
             raise BadRequest(untold.message, code=untold.code, param=untold.param)
         if failure is None:
@@ -88,11 +88,11 @@ class Attempts:
             )
         raise to_caller(failure, len(exchange.attempts))
 
-    async def _admit(self, step: RouteStep, tried: set[int]) -> tuple[CredentialInfo | None] | None:
+    async def _admit(self, step: RouteStep, tried: list[int]) -> tuple[CredentialInfo | None] | None:
         """With which credential this deployment may be asked now; None: not at all."""
         admission = self._health.admission(step.deployment, tried, self._exchange.chance)
-        if admission.needs_probe and not await self._health.take_probe(admission):
-            self._skip(step, "breaker_open", admission.retry_after_s)
+        if admission.probes and not await self._health.take_probes(admission):
+            self._skip(step, "breaker_open", 1.0)  # somebody else is looking whether it is well again
             return None
         if admission.refusal:
             if not tried:
@@ -115,6 +115,7 @@ class Attempts:
         try:
             opened = await self._sender.open(number, step, credential, started)
             exchange.dropped = opened.dropped
+            self._health.opened(step.deployment, credential)
             return opened
         except asyncio.CancelledError:
             reason = guard.stopped()

@@ -58,6 +58,7 @@ class Exchange:
     prompt_tokens: int = 0  # upper estimate
     share: Share | None = None  # the credit that is set aside
     output_cap: int | None = None  # set where scarce credit lowered the output limit
+    affinity_key: str = ""  # of the conversation, where its prompt may be cached
     attempts: list[AttemptRecord] = field(default_factory=list)
     skipped: list[tuple[int, str]] = field(default_factory=list)  # deployments that were not asked, and why
     model: ModelInfo | None = None  # the one that answers, or is being asked

@@ -71,7 +71,7 @@ class Gossip:
         now = time.time()
         news = {topic: said for topic, part in self._parts.items() if (said := part.take_news(now)) is not None}
         if news:
-            message = {"p": self._me, "t": b"%.3f" % now, "n": orjson.dumps(news)}
+            message: dict[Any, Any] = {"p": self._me, "t": b"%.3f" % now, "n": orjson.dumps(news)}
             await self._redis.xadd(STREAM, message, maxlen=MOST_ENTRIES, approximate=True)
 
     async def _talk(self) -> None:
@@ -93,7 +93,7 @@ class Gossip:
 
     async def _listen(self, wait_ms: int | None) -> int:
         """Take in what was said since; returns how many entries."""
-        answer = await self._redis.xread({STREAM: self._heard}, count=_HEARD_AT_ONCE, block=wait_ms)
+        answer: Any = await self._redis.xread({STREAM: self._heard}, count=_HEARD_AT_ONCE, block=wait_ms)
         entries = answer[0][1] if answer else []
         for entry_id, fields in entries:
             self._heard = entry_id

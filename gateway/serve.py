@@ -145,7 +145,7 @@ async def _collect(
     guard.close()
     answers.take_reply(exchange, opened)
     exchange.status = 200
-    _record_answered(exchange, opened)
+    _record_answered(exchange, opened, services)
     down = settlement.finish(exchange, services)
     body = answers.reply_body(exchange, opened)
     if down is not None:
@@ -178,7 +178,7 @@ async def _stream(
         exchange.client_left = exchange.client_left or broken.error_class == "left"
         raise
     finally:
-        _record_answered(exchange, opened, error_class)
+        _record_answered(exchange, opened, services, error_class)
     guard.close()
     down = settlement.finish(exchange, services)
     if relay is not None:
@@ -198,10 +198,21 @@ async def _sign_of_life(request: ClientRequest, exchange: Exchange) -> None:
     await request.write(stream_encoder(exchange).keep_alive())
 
 
-def _record_answered(exchange: Exchange, opened: Opened, error_class: str = "") -> None:
+def _record_answered(exchange: Exchange, opened: Opened, services: Services, error_class: str = "") -> None:
     exchange.deployment = opened.deployment
     first = exchange.first_token_s
     begun = opened.started - exchange.started
+    took = exchange.elapsed_s() - begun
+    waited = None if first is None else max(0.0, first - begun)
+    usage = exchange.delivery.usage
+    services.health.answered(
+        opened.deployment.id,
+        waited,
+        0 if usage is None else usage.usage.output_size,
+        took - (waited or 0.0),
+        error_class,
+    )
+    services.choices.answered(exchange)
     exchange.attempts.append(
         AttemptRecord(
             number=opened.number,
@@ -210,8 +221,8 @@ def _record_answered(exchange: Exchange, opened: Opened, error_class: str = "") 
             dialect=opened.dialect,
             reason=opened.step.reason if opened.number == 1 else "failover",
             started_ms=int(begun * 1000),
-            first_token_ms=None if first is None else max(0, int((first - begun) * 1000)),
-            duration_ms=int((exchange.elapsed_s() - begun) * 1000),
+            first_token_ms=None if waited is None else int(waited * 1000),
+            duration_ms=int(took * 1000),
             status=opened.response.status,
             error_class=error_class,
             error_code="",

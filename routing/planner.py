@@ -1,7 +1,20 @@
-"""A name and a time to an ordered route plan, over the process's snapshot of the catalogue."""
+"""Requests and names to ordered route plans, over the process's snapshot of the catalogue."""
 
 from __future__ import annotations
 
+from routing.policy.decide import Asking, Prices, adjusted, decide, resolve
 from routing.policy.plan import NoDeployment, Refusal, RoutePlan, RouteStep, UnknownModel, plan
 
-__all__ = ["NoDeployment", "Refusal", "RoutePlan", "RouteStep", "UnknownModel", "plan"]
+__all__ = [
+    "Asking",
+    "NoDeployment",
+    "Prices",
+    "Refusal",
+    "RoutePlan",
+    "RouteStep",
+    "UnknownModel",
+    "adjusted",
+    "decide",
+    "plan",
+    "resolve",
+]

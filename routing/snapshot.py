@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -16,23 +16,32 @@ from billing.pricing.markup import GLOBAL, MODEL, ORGANIZATION, PROVIDER, Markup
 from billing.pricing.rates import RateCard
 from routing.addresses import fill_addresses
 from routing.credentials import CredentialUnreadable, decrypt
-from routing.policy.candidate import ONE, Catalogue, DeploymentInfo, ModelInfo
+from routing.policy.candidate import ONE, Catalogue, CredentialInfo, DeploymentInfo, ModelInfo
 
 log = logging.getLogger(__name__)
 Row = Mapping[str, Any]
 
+# A credential that was replaced ends by the clock alone.
 VERSION = """
 SELECT (SELECT version FROM routing_catalogueversion WHERE id = 1)::text || '/' ||
-       coalesce((SELECT md5(string_agg(r::text, ',' ORDER BY id)) FROM billing_exchangerate r), '')
+       coalesce((SELECT md5(string_agg(r::text, ',' ORDER BY id)) FROM billing_exchangerate r), '') || '/' ||
+       (SELECT count(*) FROM routing_credential WHERE valid_until <= now())::text
 """
 MODELS = "SELECT * FROM routing_model WHERE enabled ORDER BY slug"
 DEPLOYMENTS = """
 SELECT d.*, m.slug AS model_slug, p.slug AS provider_slug, p.name AS provider_name, p.base_urls, p.url_variables,
        p.auth, p.extra_headers, p.on_client_leave, p.is_sandbox, p.enabled AS provider_enabled,
-       (SELECT c.secret_encrypted FROM routing_credential c
-        WHERE c.provider_id = p.id AND c.enabled ORDER BY c.id LIMIT 1) AS secret_encrypted
+       coalesce(nullif(d.region, ''), p.region) AS of_region,
+       coalesce(d.trains_on_data, p.trains_on_data) AS of_training,
+       coalesce(d.zero_retention, p.zero_retention) AS of_retention,
+       coalesce(d.drained_at, p.drained_at) IS NOT NULL AS draining
 FROM routing_deployment d JOIN routing_provider p ON p.id = d.provider_id JOIN routing_model m ON m.id = d.model_id
 WHERE m.enabled ORDER BY d.priority, d.id
+"""
+CREDENTIALS = """
+SELECT c.id, c.weight, c.secret_encrypted, p.slug AS provider_slug FROM routing_credential c
+JOIN routing_provider p ON p.id = c.provider_id
+WHERE c.enabled AND (c.valid_until IS NULL OR c.valid_until > now()) ORDER BY c.weight = 0, c.id
 """
 CARDS = "SELECT * FROM routing_pricecard ORDER BY id"
 ALIASES = """
@@ -58,6 +67,10 @@ async def read_version(connection: AsyncConnection[Any]) -> str:
     return str(row[0]) if row else ""
 
 
+TABLES = (MODELS, DEPLOYMENTS, CREDENTIALS, CARDS, ALIASES, EXCHANGE_RATES, HOLIDAYS, MARKUPS)
+OpenSecret = Callable[[bytes], str]
+
+
 async def read_catalogue(connection: AsyncConnection[Any], keys: Sequence[str], markup: Decimal = ONE) -> Catalogue:
     """One consistent catalogue with decrypted credentials; `markup` is for what no rule covers.
 
@@ -66,11 +79,16 @@ async def read_catalogue(connection: AsyncConnection[Any], keys: Sequence[str], 
     async with connection.transaction():
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         version = await read_version(connection)
-        rows = {
-            sql: await _rows(connection, sql)
-            for sql in (MODELS, DEPLOYMENTS, CARDS, ALIASES, EXCHANGE_RATES, HOLIDAYS, MARKUPS)
-        }
-    deployments = _deployments(rows[DEPLOYMENTS], _cards(rows[CARDS]), keys)
+        rows = {sql: await _rows(connection, sql) for sql in TABLES}
+    return catalogue_of(rows, version, lambda token: decrypt(token, keys), markup)
+
+
+def catalogue_of(
+    rows: Mapping[str, Sequence[Row]], version: str, open_secret: OpenSecret, markup: Decimal = ONE
+) -> Catalogue:
+    """From what each of TABLES gave. `open_secret`: a stored token to its secret; may raise CredentialUnreadable."""
+    credentials = _credentials(rows[CREDENTIALS], open_secret)
+    deployments = _deployments(rows[DEPLOYMENTS], credentials, _cards(rows[CARDS]))
     return Catalogue(
         models={row["slug"]: _model(row, tuple(deployments[row["slug"]])) for row in rows[MODELS]},
         aliases={row["name"]: row["slug"] for row in rows[ALIASES] if row["slug"]},
@@ -105,30 +123,31 @@ def _cards(rows: Sequence[Row]) -> Mapping[int, list[RateCard]]:
     return cards
 
 
-def _deployments(
-    rows: Sequence[Row], cards: Mapping[int, list[RateCard]], keys: Sequence[str]
-) -> Mapping[str, list[DeploymentInfo]]:
-    by_model: dict[str, list[DeploymentInfo]] = defaultdict(list)
-    secrets: dict[str, str | None] = {}
+def _credentials(rows: Sequence[Row], open_secret: OpenSecret) -> Mapping[str, tuple[CredentialInfo, ...]]:
+    """By provider; one that cannot be opened is left out."""
+    found: dict[str, tuple[CredentialInfo, ...]] = defaultdict(tuple)
     for row in rows:
         provider = row["provider_slug"]
-        if provider not in secrets:
-            secrets[provider] = _secret(row, keys)
-        by_model[row["model_slug"]].append(_deployment(row, secrets[provider], tuple(cards.get(row["id"], ()))))
+        try:
+            secret = open_secret(row["secret_encrypted"])
+        except CredentialUnreadable:
+            log.error("credential_unreadable", extra={"provider": provider})
+            continue
+        found[provider] += (CredentialInfo(row["id"], secret, row["weight"]),)
+    return found
+
+
+def _deployments(
+    rows: Sequence[Row], credentials: Mapping[str, tuple[CredentialInfo, ...]], cards: Mapping[int, list[RateCard]]
+) -> Mapping[str, list[DeploymentInfo]]:
+    by_model: dict[str, list[DeploymentInfo]] = defaultdict(list)
+    for row in rows:
+        ours = credentials.get(row["provider_slug"], ())
+        by_model[row["model_slug"]].append(_deployment(row, ours, tuple(cards.get(row["id"], ()))))
     return by_model
 
 
-def _secret(row: Row, keys: Sequence[str]) -> str | None:
-    if row["secret_encrypted"] is None:
-        return None
-    try:
-        return decrypt(row["secret_encrypted"], keys)
-    except CredentialUnreadable:
-        log.error("credential_unreadable", extra={"provider": row["provider_slug"]})
-        return None
-
-
-def _deployment(row: Row, secret: str | None, cards: tuple[RateCard, ...]) -> DeploymentInfo:
+def _deployment(row: Row, credentials: tuple[CredentialInfo, ...], cards: tuple[RateCard, ...]) -> DeploymentInfo:
     addresses = fill_addresses(row["base_urls"], row["url_variables"], {row["dialect"]: row["base_url"]})
     return DeploymentInfo(
         id=row["id"],
@@ -140,7 +159,7 @@ def _deployment(row: Row, secret: str | None, cards: tuple[RateCard, ...]) -> De
         other_dialects=tuple(row["other_dialects"]),
         base_urls=addresses,
         auth=row["auth"],
-        secret=secret,
+        secret=credentials[0].secret if credentials else None,
         extra_headers=row["extra_headers"],
         on_client_leave=row["on_client_leave"],
         context_length=row["context_length"],
@@ -151,8 +170,13 @@ def _deployment(row: Row, secret: str | None, cards: tuple[RateCard, ...]) -> De
         priority=row["priority"],
         price_cards=cards,
         is_sandbox=row["is_sandbox"],
+        credentials=credentials,
         enabled=row["enabled"],
         provider_enabled=row["provider_enabled"],
+        region=row["of_region"],
+        trains_on_data=row["of_training"],
+        zero_retention=row["of_retention"],
+        draining=row["draining"],
     )
 
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 class Needs(NamedTuple):
     """`prompt_tokens` is the upper estimate. `reasoning`: "" (not asked for) or the effort: none, minimal, low, medium,
-    high, xhigh, max. `parameters` are the optional request parameters in use, in the catalogue's words. `task` is a guess: chat,
-    code, long or data; "" where nobody looked."""
+    high, xhigh, max. `parameters` are the optional request parameters in use, in the catalogue's words. `task` is a
+    guess: chat, code, long or data; "" where nobody looked."""
 
     endpoint: str  # the client's dialect
     stream: bool = False

@@ -7,6 +7,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from routing.policy.candidate import Catalogue, DeploymentInfo, ModelInfo, blended_price, card_in_force
+from routing.policy.eligibility import unusable
+from routing.policy.score import Scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +19,16 @@ class RouteStep:
     deployment: DeploymentInfo
     reason: str
     model: ModelInfo
+    scored: Scored | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a deployment was not considered: provider_disabled, deployment_disabled, retired, no_address,
-    no_credential, no_price or no_exchange_rate."""
+    """Why a deployment was not considered: a word of `routing.policy.eligibility`, no_price or no_exchange_rate."""
 
     provider: str
     reason: str
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class RoutePlan:
     steps: tuple[RouteStep, ...]
     refusals: tuple[Refusal, ...]
     trace: bytes = b"null"
+    is_ordered: bool = False  # as the request asked, so nothing may change the order
 
 
 class UnknownModel(Exception):
@@ -91,17 +95,7 @@ def plan(catalogue: Catalogue, name: str, *, at: datetime, organization_id: int 
 
 def refusal_of(deployment: DeploymentInfo, at: datetime) -> str | None:
     """The reason that rules a deployment out whatever its price, or None."""
-    if not deployment.provider_enabled:
-        return "provider_disabled"
-    if not deployment.enabled:
-        return "deployment_disabled"
-    if deployment.retired(at):
-        return "retired"
-    if deployment.dialect not in deployment.base_urls:
-        return "no_address"
-    if deployment.auth != "none" and not deployment.secret:
-        return "no_credential"
-    return None
+    return unusable(deployment, at) or None
 
 
 def _judge(

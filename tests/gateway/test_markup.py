@@ -17,10 +17,12 @@ from billing.events import UsageEvent
 from billing.pricing.markup import Markup, Markups
 from billing.pricing.usage import TokenUsage
 from billing.reservation import Reservations, Reserved, Source, Wanted
+from gateway.affinity import Affinity
 from gateway.choose import Choices
 from gateway.config import GatewayConfig
 from gateway.exchange import Delivery, Exchange
 from gateway.funding import Funding
+from gateway.health import Health
 from gateway.protocol.conversation import Conversation, Sampling
 from gateway.protocol.reply import UsageReport
 from gateway.settlement import charge_of, judge
@@ -60,7 +62,7 @@ def arrived(*rules: Markup, organization_id: int = BOB, prices: tuple[str, ...] 
     exchange = Exchange("openai_chat", prompt_tokens=1000, at=ARRIVAL)
     exchange.caller = Caller(organization_id, 1, 1, 60, None)
     exchange.take(Conversation("a/m", (), sampling=Sampling(max_output_tokens=100)))
-    Choices(cast(CatalogueSnapshots, Known(known))).route(exchange)
+    Choices(cast(CatalogueSnapshots, Known(known)), Health(None), Affinity(b"p" * 32)).route(exchange)
     return exchange
 
 

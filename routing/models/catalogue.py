@@ -1,19 +1,11 @@
-"""Where to: the catalogue of providers, models, deployments and their price cards."""
+"""The catalogue: providers, our credentials there, models, deployments and their price cards."""
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import TYPE_CHECKING
-
-from django.conf import settings
-from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
-
-if TYPE_CHECKING:
-    from accounts.models import Organization
 
 
 class Dialect(models.TextChoices):
@@ -47,6 +39,12 @@ class Provider(models.Model):
     pricing_page = models.URLField(_("price page"), max_length=300, blank=True, default="")
     notes = models.TextField(_("notes"), blank=True, default="")
     is_sandbox = models.BooleanField(_("sandbox"), default=False)
+    # Nobody knows where these are empty, and a project that minds is not served by it.
+    trains_on_data = models.BooleanField(_("trains on what it is sent"), null=True, blank=True)
+    zero_retention = models.BooleanField(_("keeps nothing of it"), null=True, blank=True)
+    # Draining: it gets no new requests; those that run go on.
+    drained_at = models.DateTimeField(_("draining since"), null=True, blank=True, editable=False)
+    drain_reason = models.CharField(_("why"), max_length=200, blank=True, default="", db_default="", editable=False)
     enabled = models.BooleanField(_("enabled"), default=False)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -60,13 +58,21 @@ class Provider(models.Model):
 
 
 class Credential(models.Model):
-    """Our key at a provider, encrypted at rest."""
+    """Our key at a provider, encrypted at rest. Those of one provider share its requests by weight.
+
+    One that was replaced has weight 0 and an end: until then it serves where its successor cannot.
+    """
 
     provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="credentials")
     name = models.CharField(_("name"), max_length=80, default="default")
     secret_encrypted = models.BinaryField(editable=False)
     last_four = models.CharField(_("last four"), max_length=4, blank=True, default="", editable=False)
+    weight = models.PositiveSmallIntegerField(
+        _("weight"), default=1, db_default=1, help_text=_("Its share of the requests. 0: only where the others cannot.")
+    )
+    valid_until = models.DateTimeField(_("valid until"), null=True, blank=True)
     enabled = models.BooleanField(_("enabled"), default=True)
+    disabled_reason = models.CharField(_("why disabled"), max_length=200, blank=True, default="", db_default="")
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -154,6 +160,12 @@ class Deployment(models.Model):
     cross_check = models.CharField(max_length=16, blank=True, default="")
     as_of = models.DateField(_("price as of"), null=True, blank=True)
     note = models.TextField(_("note"), blank=True, default="")
+    # Where these are empty the provider's hold.
+    region = models.CharField(_("region"), max_length=32, blank=True, default="", db_default="")
+    trains_on_data = models.BooleanField(_("trains on what it is sent"), null=True, blank=True)
+    zero_retention = models.BooleanField(_("keeps nothing of it"), null=True, blank=True)
+    drained_at = models.DateTimeField(_("draining since"), null=True, blank=True, editable=False)
+    drain_reason = models.CharField(_("why"), max_length=200, blank=True, default="", db_default="", editable=False)
     enabled = models.BooleanField(_("enabled"), default=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -192,85 +204,6 @@ class PriceCard(models.Model):
 
     def __str__(self) -> str:
         return f"{self.tier} ≥{self.min_prompt_tokens}"
-
-
-class MarkupRule(models.Model):
-    """A factor on list prices, made by staff. The most specific one in force counts; `billing.pricing.markup` chooses.
-
-    One that has begun has billed: a trigger lets only its end and its note change, and the end never into the past.
-    """
-
-    class Scope(models.TextChoices):
-        GLOBAL = "global", _("Everything")
-        PROVIDER = "provider", _("A provider")
-        MODEL = "model", _("A model")
-        ORGANIZATION = "organization", _("An organization")
-
-    scope = models.CharField(_("applies to"), max_length=12, choices=Scope, default=Scope.GLOBAL)
-    provider = models.ForeignKey(
-        Provider,
-        on_delete=models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="markup_rules",
-        verbose_name=_("provider"),
-    )
-    model = models.ForeignKey(
-        Model, on_delete=models.PROTECT, null=True, blank=True, related_name="markup_rules", verbose_name=_("model")
-    )
-    organization = models.ForeignKey(
-        "accounts.Organization",
-        on_delete=models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="markup_rules",
-        verbose_name=_("organization"),
-    )
-    factor = models.DecimalField(
-        _("factor"),
-        max_digits=6,
-        decimal_places=4,
-        validators=[MinValueValidator(Decimal("0.0001")), MaxValueValidator(Decimal(10))],
-        help_text=_("On the list price: 1.05 is five percent on top, 0.9 ten percent off."),
-    )
-    valid_from = models.DateTimeField(_("valid from"))
-    valid_until = models.DateTimeField(_("valid until"), null=True, blank=True)
-    note = models.CharField(_("note"), max_length=300, blank=True, default="")
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.SET_NULL,
-        null=True,
-        editable=False,
-        related_name="+",
-        verbose_name=_("created by"),
-    )
-    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
-
-    class Meta:
-        verbose_name = _("markup rule")
-        verbose_name_plural = _("markup rules")
-        ordering = ["-valid_from", "-id"]
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(scope="global", provider=None, model=None, organization=None)
-                | Q(scope="provider", provider__isnull=False, model=None, organization=None)
-                | Q(scope="model", provider=None, model__isnull=False, organization=None)
-                | Q(scope="organization", provider=None, model=None, organization__isnull=False),
-                name="markup_has_the_target_of_its_scope",
-            ),
-            models.CheckConstraint(condition=Q(factor__gt=0, factor__lte=10), name="markup_factor_in_range"),
-            models.CheckConstraint(
-                condition=Q(valid_until=None) | Q(valid_until__gt=models.F("valid_from")),
-                name="markup_ends_after_start",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"× {self.factor.normalize():f} · {self.target or self.get_scope_display()}"
-
-    @property
-    def target(self) -> Provider | Model | Organization | None:
-        return self.provider or self.model or self.organization
 
 
 class HolidayCalendar(models.Model):

@@ -1,0 +1,123 @@
+"""A breaker in front of a deployment or a credential: closed, open for a while, half-open for one probe at a time.
+
+Pure: times are arguments, in seconds of one clock. One failure opens nothing; many of few do.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+State = Literal["closed", "open", "half_open"]
+
+HALF_LIFE_S: Final = 15.0  # of what is remembered of successes and failures
+LEAST_FAILURES: Final = 4.0
+FAILING_SHARE: Final = 0.5
+FIRST_OPEN_S: Final = 5.0
+LONGEST_OPEN_S: Final = 120.0
+LONGEST_HOLD_S: Final = 600.0  # whatever a Retry-After says
+PROBE_S: Final = 30.0  # after which a probe that never came back is given up
+FORGIVEN_S: Final = 300.0  # after so long without trouble, opening begins with the shortest time again
+
+# Whose failure it is. What is in neither is the caller's own and counts nowhere.
+DEPLOYMENTS: Final = frozenset(
+    {"overloaded", "server_error", "connect_failed", "connect_timeout", "first_byte_timeout", "first_token_timeout",
+     "stalled", "cut", "malformed", "empty", "not_found", "oversized"}
+)  # fmt: skip
+CREDENTIALS: Final = frozenset({"rate_limited", "credential", "credit"})
+
+
+class Breaker:
+    """State of one deployment or credential."""
+
+    __slots__ = ("_at", "_bad", "_good", "_opened", "_probe_until", "_times", "_until")
+
+    def __init__(self) -> None:
+        self._good = 0.0
+        self._bad = 0.0
+        self._at = 0.0  # when the two counts were true
+        self._until = 0.0  # open until then; 0: closed
+        self._opened = 0.0
+        self._times = 0  # in a row
+        self._probe_until = 0.0
+
+    def state(self, now: float) -> State:
+        if not self._until:
+            return "closed"
+        return "open" if now < self._until else "half_open"
+
+    @property
+    def open_until(self) -> float:
+        """0 where it is closed."""
+        return self._until
+
+    def retry_after_s(self, now: float) -> float:
+        """How long until somebody may try again."""
+        return max(0.0, self._until - now, self._probe_until - now if self._until else 0.0)
+
+    def take_probe(self, now: float) -> bool:
+        """Half-open: whether the one who asks may try. Everybody else waits until the probe is over."""
+        if self.state(now) != "half_open" or now < self._probe_until:
+            return False
+        self._probe_until = now + PROBE_S
+        return True
+
+    def give_probe_back(self) -> None:
+        """The probe told nothing: its client left, or the request was at fault."""
+        self._probe_until = 0.0
+
+    def succeeded(self, now: float) -> bool:
+        """Count it. True when this closed the breaker. What succeeds while it is open began before it opened."""
+        self._decay(now)
+        self._good += 1
+        if not self._until or now < self._until:
+            return False
+        self.close(now)
+        return True
+
+    def failed(self, now: float, *, retry_after_s: float | None = None, at_once: bool = False) -> bool:
+        """Count it. True when this opened the breaker, or kept it open for longer. With `at_once`, or when told to
+        come back later, one failure is enough."""
+        self._decay(now)
+        self._bad += 1
+        if self._until:
+            if now < self._until and retry_after_s is None:
+                return False  # began before it opened
+            return self._open(now, retry_after_s)
+        failing = self._bad >= LEAST_FAILURES and self._bad >= FAILING_SHARE * (self._good + self._bad)
+        if failing or at_once or retry_after_s is not None:
+            return self._open(now, retry_after_s)
+        return False
+
+    def open_until_then(self, until: float, now: float) -> None:
+        """Another process opened its own. Nothing if ours is open for longer."""
+        if until > max(self._until, now):
+            self._until = min(until, now + LONGEST_HOLD_S)
+            self._opened = now
+            self._probe_until = 0.0
+            self._times += 1
+
+    def close(self, now: float) -> None:
+        """A probe succeeded, here or in another process."""
+        self._until = self._probe_until = self._good = self._bad = 0.0
+        self._opened = now
+
+    def _open(self, now: float, retry_after_s: float | None) -> bool:
+        if now - self._opened > FORGIVEN_S:
+            self._times = 0
+        own = min(FIRST_OPEN_S * 2.0**self._times, LONGEST_OPEN_S)
+        wait = own if retry_after_s is None else min(max(retry_after_s, 0.5), LONGEST_HOLD_S)
+        self._times += 1
+        self._opened = now
+        self._probe_until = 0.0
+        later = now + wait
+        if later <= self._until:
+            return False
+        self._until = later
+        return True
+
+    def _decay(self, now: float) -> None:
+        if now > self._at:
+            kept = 0.5 ** ((now - self._at) / HALF_LIFE_S)
+            self._good *= kept
+            self._bad *= kept
+            self._at = now

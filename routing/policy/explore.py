@@ -1,0 +1,41 @@
+"""Now and then another deployment than the best goes first, so that what is little known or was bad gets looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from routing.policy.score import HEALTHY, Scored
+
+SHARE = 0.02  # of requests, at most
+_ENOUGH = 30.0  # attempts, after which an estimate is believed
+_NEAR = 0.5  # how much more loss than the best's a well-known candidate may have to be worth a look
+
+
+def explore(ranked: Sequence[Scored], chance: float) -> int:
+    """Which place goes first: 0, or for at most SHARE of all `chance` in [0, 1) another healthy one's.
+
+    The less is known of a candidate the more often; one that is far behind by what is well known never.
+    """
+    if len(ranked) < 2 or chance >= SHARE:
+        return 0
+    best = ranked[0]
+    doubts = [_doubt(best, one) for one in ranked]
+    total = sum(doubts)
+    if total <= 0:
+        return 0
+    # The range of chances is divided among the candidates; what doubt does not claim stays with the best.
+    at = chance / SHARE * max(1.0, total)
+    for place, doubt in enumerate(doubts):
+        at -= doubt
+        if at < 0:
+            return place
+    return 0
+
+
+def _doubt(best: Scored, one: Scored) -> float:
+    """0 to 1: how little is known of it, less for what is likely to be worse."""
+    if one is best or one.tier != HEALTHY or one.option.priority != best.option.priority:
+        return 0.0
+    vitals = one.option.vitals
+    unknown = max(0.0, 1 - max(vitals.timed, vitals.samples) / _ENOUGH)
+    return unknown * max(0.0, 1 - max(0.0, one.loss - best.loss) / _NEAR)

@@ -1,0 +1,108 @@
+"""Which of several deployments suits a request best: one loss for each, from latency, cost and quality.
+
+For a candidate with first-token time f, speed v, error rate e, expected output n, expected cost c and quality q:
+
+    seconds = f + n / v + e / (1 - e) * (f + 1)      a failed attempt costs its wait and a second more
+    latency = 1 - best seconds / seconds
+    cost    = 1 - (best cost + 1 micro-dollar) / (c + 1 micro-dollar)
+    quality = 1 - q * (1 - e) / best of that
+    loss    = latency * w_latency + cost * w_cost + quality * w_quality      (weights as shares of their sum)
+
+Each part is 0 for the best of the candidates and approaches 1. Errors are inside the parts and are no part of their
+own, so that raising a weight can never make its own criterion worse. Before the loss comes the tier, which no weight
+touches: healthy before degraded. Pure; the order depends on nothing but the arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from routing.policy.vitals import Vitals
+from routing.policy.weights import Weights
+
+HEALTHY, DEGRADED = 0, 1
+DEGRADED_ERRORS = 0.3
+DEGRADED_SAMPLES = 5.0
+_MOST_ERRORS = 0.95
+_LOST_S = 1.0
+_SMALL_NANOS = 1_000
+_SORTS = {"price": Weights(0, 1, 0), "latency": Weights(1, 0, 0), "throughput": Weights(1, 0, 0)}
+
+
+class Option(NamedTuple):
+    """A candidate. `cost_nanos` and `output_tokens` are what this request is expected to cost and to write. `quality`:
+    the model's index, None where nobody measured it. Lower `priority` comes first whatever the loss: staff set it.
+    `unwished`: below what the request prefers, so behind the others."""
+
+    id: int
+    cost_nanos: int
+    quality: float | None
+    vitals: Vitals
+    output_tokens: float
+    priority: int = 100
+    unwished: bool = False
+
+
+class Scored(NamedTuple):
+    """An option with its place: `place` is what it is sorted by."""
+
+    option: Option
+    tier: int
+    loss: float
+    latency: float
+    cost: float
+    quality: float
+    seconds: float
+
+    @property
+    def place(self) -> tuple[int, int, float, float, int, int]:
+        option = self.option
+        return (self.tier, option.priority, self.loss, self.seconds, option.cost_nanos, option.id)
+
+
+def rank(options: Sequence[Option], weights: Weights, *, sort: str = "") -> list[Scored]:
+    """Best first. `sort` (price, latency or throughput) takes the place of the weights."""
+    if not options:
+        return []
+    by = _SORTS.get(sort, weights).shares()
+    seconds = [expected_seconds(option, throughput_only=sort == "throughput") for option in options]
+    qualities = _qualities(options)
+    least_s = min(seconds)
+    least_cost = min(option.cost_nanos for option in options) + _SMALL_NANOS
+    best_quality = max(qualities)
+    scored = []
+    for option, waited_s, quality in zip(options, seconds, qualities, strict=True):
+        latency = 1 - least_s / waited_s
+        cost = 1 - least_cost / (option.cost_nanos + _SMALL_NANOS)
+        lacking = 1 - quality / best_quality
+        loss = latency * by.latency + cost * by.cost + lacking * by.quality
+        scored.append(Scored(option, tier_of(option), loss, latency, cost, lacking, waited_s))
+    scored.sort(key=lambda one: one.place)
+    return scored
+
+
+def expected_seconds(option: Option, *, throughput_only: bool = False) -> float:
+    """Until the whole answer is there, failed attempts included."""
+    vitals = option.vitals
+    failing = min(vitals.error_rate, _MOST_ERRORS)
+    first = vitals.first_token_s
+    writing = option.output_tokens / max(vitals.tokens_per_s, 0.1)
+    lost = failing / (1 - failing) * (first + _LOST_S)
+    return max(1e-3, (0.0 if throughput_only else first) + writing + lost)
+
+
+def tier_of(option: Option) -> int:
+    vitals = option.vitals
+    failing = vitals.error_rate >= DEGRADED_ERRORS and vitals.samples >= DEGRADED_SAMPLES
+    return DEGRADED if failing or option.unwished else HEALTHY
+
+
+def _qualities(options: Sequence[Option]) -> list[float]:
+    """What nobody measured counts as the middle of what was."""
+    known = sorted(option.quality for option in options if option.quality is not None)
+    middle = known[len(known) // 2] if known else 1.0
+    return [
+        max(1e-6, (middle if option.quality is None else option.quality) * (1 - min(option.vitals.error_rate, 1.0)))
+        for option in options
+    ]
