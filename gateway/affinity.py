@@ -43,6 +43,11 @@ class Affinity:
             digest.update(b"\0")
         return digest.hexdigest()
 
+    def hash_session(self, session: str) -> str:
+        """What may be kept of the name that a caller gave to a session."""
+        data = session.encode("utf-8", "surrogatepass")
+        return blake2b(data, digest_size=_DIGEST_BYTES, key=self._pepper, person=b"session").hexdigest()
+
     def place(self, key: str) -> int | None:
         """The deployment that answered it last."""
         known = self._places.get(key)

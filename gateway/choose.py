@@ -117,7 +117,7 @@ class Choices:
         models = (_model(catalogue, exchange.model_asked, policy),)
         _check_allowed(caller, models[0].slug)  # before anything is said about who could serve it
         asking = planner.Asking(
-            models=models,
+            groups=tuple(planner.Group((model,)) for model in models),
             needs=needs,
             at=at,
             prices=CallerPrices(self.prices, at, own or None),
@@ -208,6 +208,7 @@ def _nobody(none: planner.NoDeployment) -> Exception:
     """Why nobody is left: the caller's own wish, what the model can't do, or trouble of ours."""
     refusals = none.refusals
     model = none.model
+    assert model is not None
     reasons = {refusal.reason for refusal in refusals}
     told = "; ".join(f"{refusal.provider}: {refusal.reason}" for refusal in refusals[:8])
     usable = reasons - _OURS

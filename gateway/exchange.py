@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from uuid_utils import uuid7
 
@@ -91,6 +93,20 @@ class Exchange:
         """A number from 0 to below 1 that is this request's own: the random end of its id."""
         return int(self.id[-8:], 16) / 0x1_0000_0000
 
+    @property
+    def source(self) -> Mapping[str, Any]:
+        """The request's parsed JSON."""
+        if self.asked is not None:
+            return self.asked.source
+        return NO_SOURCE if self.conversation is None else self.conversation.source
+
+    @property
+    def routing(self) -> Mapping[str, Any]:
+        """What the request says to us about its routing, and no provider sees."""
+        if self.asked is not None:
+            return self.asked.routing
+        return NO_SOURCE if self.conversation is None else self.conversation.routing
+
     def elapsed_s(self) -> float:
         return time.perf_counter() - self.started
 
@@ -115,3 +131,4 @@ class Exchange:
 
 
 NOTHING = TokenUsage(request=0)
+NO_SOURCE: Mapping[str, Any] = {}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from routing.policy.decide import Asking, Prices, adjusted, decide, resolve
+from routing.policy.decide import Asking, Group, Prices, adjusted, decide, resolve
 from routing.policy.plan import NoDeployment, Refusal, RoutePlan, RouteStep, UnknownModel, plan
 
 __all__ = [
     "Asking",
+    "Group",
     "NoDeployment",
     "Prices",
     "Refusal",

@@ -40,11 +40,19 @@ class Prices(Protocol):
         """Raises LookupError likewise."""
 
 
-class Asking(NamedTuple):
-    """What is decided about. `models` in the order to try them, already resolved; with `together` they compete by the
-    same score. `speaks` says whether a deployment can be called for this endpoint at all."""
+class Group(NamedTuple):
+    """Models that compete by the same score. With `auto` nobody named them, so what nobody knows of them counts against
+    them."""
 
     models: tuple[ModelInfo, ...]
+    auto: bool = False
+
+
+class Asking(NamedTuple):
+    """What is decided about. `groups` in the order to try them, never empty. `speaks` says whether a deployment can be
+    called for this endpoint at all."""
+
+    groups: tuple[Group, ...]
     needs: Needs
     at: datetime
     prices: Prices
@@ -53,7 +61,6 @@ class Asking(NamedTuple):
     wishes: Wishes = NO_WISHES
     policy: ProjectPolicy = DEFAULT
     key_models: tuple[str, ...] = ()
-    together: bool = False
     rule_id: int | None = None
     weights: Weights | None = None
 
@@ -67,21 +74,16 @@ class _Candidate(NamedTuple):
 def decide(asking: Asking) -> RoutePlan:
     """The plan. Raises NoDeployment, with all refusals, where nobody is left."""
     refusals: list[Refusal] = []
-    groups: list[list[Scored]] = []
+    ranked: list[Scored] = []
     candidates: dict[int, _Candidate] = {}
-    found: list[_Candidate] = []
-    for model in asking.models:
-        mine = _candidates(model, asking, refusals)
-        candidates.update((one.deployment.id, one) for one in mine)
-        if asking.together:
-            found += mine
-        else:
-            groups.append(_ranked(mine, asking))
-    if asking.together:
-        groups = [_ranked(found, asking)]
-    ranked = [one for group in groups for one in group]
+    alike = 0
+    for group in asking.groups:
+        found = [one for model in group.models for one in _candidates(model, group.auto, asking, refusals)]
+        candidates.update((one.deployment.id, one) for one in found)
+        ranked += _ranked(found, asking)
+        alike = alike or len(ranked)
     if not ranked:
-        raise NoDeployment(asking.models[0], tuple(refusals))
+        raise NoDeployment([model for group in asking.groups for model in group.models], tuple(refusals))
     first = ranked[0]
     steps = tuple(
         RouteStep(
@@ -98,6 +100,7 @@ def decide(asking: Asking) -> RoutePlan:
         refusals=tuple(refusals),
         trace=_trace(asking, ranked, candidates, refusals),
         is_ordered=bool(asking.wishes.order or asking.wishes.sort),
+        alike=min(alike, MOST_STEPS),
     )
 
 
@@ -114,7 +117,7 @@ def adjusted(plan: RoutePlan, *, warm: int | None, chance: float, explores: bool
             if step.deployment.id == warm and scored is not None and scored.tier == HEALTHY:
                 return plan if place == 0 else _first(plan, place, "affinity")
     if explores:
-        alike = [step.scored for step in plan.steps if step.scored is not None and step.model is plan.model]
+        alike = [step.scored for step in plan.steps[: plan.alike] if step.scored is not None]
         place = explore(alike, chance)
         if place:
             return _first(plan, place, "explored")
@@ -131,12 +134,12 @@ def _first(plan: RoutePlan, place: int, reason: str) -> RoutePlan:
     return replace(plan, model=chosen.model, steps=(chosen, *rest))
 
 
-def _candidates(model: ModelInfo, asking: Asking, refusals: list[Refusal]) -> list[_Candidate]:
+def _candidates(model: ModelInfo, auto: bool, asking: Asking, refusals: list[Refusal]) -> list[_Candidate]:
     found = []
     allowed = eligibility.may_use(model, asking.key_models, asking.policy)
     output = _expected_output(model, asking.needs)
     for deployment in model.deployments:
-        judged = _judge(model, deployment, asking, output) if allowed else "model_not_allowed"
+        judged = _judge(model, deployment, auto, asking, output) if allowed else "model_not_allowed"
         if isinstance(judged, str):
             refusals.append(Refusal(deployment.provider, judged, model.slug))
         else:
@@ -144,7 +147,7 @@ def _candidates(model: ModelInfo, asking: Asking, refusals: list[Refusal]) -> li
     return found
 
 
-def _judge(model: ModelInfo, deployment: DeploymentInfo, asking: Asking, output: float) -> Option | str:
+def _judge(model: ModelInfo, deployment: DeploymentInfo, auto: bool, asking: Asking, output: float) -> Option | str:
     """What it would be worth, or the reason that rules it out."""
     wishes, policy, needs = asking.wishes, asking.policy, asking.needs
     reason = (
@@ -187,6 +190,8 @@ def _expected_output(model: ModelInfo, needs: Needs) -> float:
 def _ranked(candidates: Sequence[_Candidate], asking: Asking) -> list[Scored]:
     wishes = asking.wishes
     ranked = rank([one.option for one in candidates], weights_of(asking), sort=wishes.sort)
+    if not wishes.allow_fallbacks and not wishes.order:
+        return ranked[:1]
     if wishes.order:
         providers = {one.option.id: one.deployment.provider.lower() for one in candidates}
         place = {provider: number for number, provider in enumerate(wishes.order)}
@@ -229,7 +234,7 @@ def _trace(
         told["sort"] = asking.wishes.sort
     if asking.wishes.order:
         told["ordered"] = True
-    if asking.together:
+    if any(group.auto for group in asking.groups):
         told["auto"] = True
     if refusals:
         told["refused"] = [[one.provider, one.model, one.reason] for one in refusals[:_MOST_TOLD]]

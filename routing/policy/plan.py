@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -41,6 +42,12 @@ class RoutePlan:
     refusals: tuple[Refusal, ...]
     trace: bytes = b"null"
     is_ordered: bool = False  # as the request asked, so nothing may change the order
+    alike: int = 0  # so many of the first steps were chosen by one score
+
+    @property
+    def models(self) -> tuple[ModelInfo, ...]:
+        """Whoever may answer, each once."""
+        return tuple({step.model.slug: step.model for step in self.steps}.values())
 
 
 class UnknownModel(Exception):
@@ -53,11 +60,12 @@ class UnknownModel(Exception):
 
 
 class NoDeployment(Exception):
-    """The model is known, and no deployment of it may be used now."""
+    """The models are known, and no deployment of them may be used now. `model` is the first; None: no model may be."""
 
-    def __init__(self, model: ModelInfo, refusals: tuple[Refusal, ...]) -> None:
-        super().__init__(model.slug)
-        self.model = model
+    def __init__(self, models: Sequence[ModelInfo], refusals: tuple[Refusal, ...]) -> None:
+        super().__init__(", ".join(model.slug for model in models[:8]))
+        self.model = models[0] if models else None
+        self.models = tuple(models)
         self.refusals = refusals
 
 
@@ -88,7 +96,7 @@ def plan(catalogue: Catalogue, name: str, *, at: datetime, organization_id: int 
         else:
             ranked.append(judged)
     if not ranked:
-        raise NoDeployment(model, tuple(refusals))
+        raise NoDeployment([model], tuple(refusals))
     ranked.sort(key=lambda item: item.order)
     return RoutePlan(model, _steps(model, ranked), tuple(refusals))
 
