@@ -122,8 +122,10 @@ def reply_body(exchange: Exchange, opened: Opened) -> bytes:
     Call once the charge is known.
     """
     if opened.dialect == EMBEDDINGS and exchange.conversation is not None:
-        return embeddings.answer(opened.raw, exchange.conversation, opened.deployment.model)
+        answer = embeddings.answer(opened.raw, exchange.conversation, opened.deployment.model)
+        return with_cost(EMBEDDINGS, answer, usd(exchange.charge_nanos))
     if opened.same_dialect:
-        return with_cost(exchange.endpoint, opened.raw, usd(exchange.charge_nanos))
+        own_costs = opened.seen is not None and opened.seen.own_costs
+        return with_cost(exchange.endpoint, opened.raw, usd(exchange.charge_nanos), own_costs=own_costs)
     assert opened.reply is not None
     return CLIENT_CODECS[exchange.endpoint].encode_reply(opened.reply, reply_context(exchange))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,19 +11,24 @@ from accounts.model_limits import allows
 from billing.pricing.markup import ORGANIZATION
 from billing.pricing.usage import TokenUsage
 from gateway.affinity import LEAST_PROMPT_TOKENS, Affinity
-from gateway.errors import BadRequest, NotAllowed, NotAvailable, NotFound
+from gateway.errors import BadRequest, GatewayError, NotAllowed, NotAvailable, NotFound
 from gateway.exchange import Exchange
 from gateway.health import Health
+from gateway.model_names import named
 from gateway.needs import needs_of
 from gateway.price_book import PriceBook
 from gateway.protocol.conversation import NOTHING
 from gateway.protocol.dialects import UPSTREAM_CODECS
 from gateway.upstream.address import dialect_for
+from gateway.wishes import wishes_of
 from routing import planner
 from routing.catalogue import Catalogue, CatalogueSnapshots, DeploymentInfo, ModelInfo
-from routing.policy.eligibility import WISHED
+from routing.policy.auto import is_auto, models_for
+from routing.policy.eligibility import OURS, WISHED, may_use
+from routing.policy.family import relatives
 from routing.policy.needs import Needs
-from routing.policy.project import DEFAULT, ProjectPolicy
+from routing.policy.project import DEFAULT, ProjectPolicy, Unreadable
+from routing.policy.rules import Occasion, Rule, direct, first_match
 from routing.policy.wishes import NO_WISHES, MaxPrice, Wishes
 
 _EMBEDDINGS = "openai_embeddings"
@@ -33,8 +38,9 @@ _MOST_KEPT = 5_000
 _MOST_POLICIES = 10_000
 _SIGNIFICANT_BITS = 4
 _MILLION = 1_000_000
+_LONGEST_LABEL = 200
 _PROMPT_MARGIN = 1.25  # what the upper estimate has over the likely one
-_Key = tuple[str, int, int, Wishes, Needs, int, tuple[str, ...]]
+_Key = tuple[str, int, int, int, Wishes, Needs, int, tuple[str, ...]]
 
 
 class Choices:
@@ -57,8 +63,9 @@ class Choices:
             self._plans.clear()
         return self._prices
 
-    def route(self, exchange: Exchange) -> None:
-        """Set the exchange's prices, plan and model. Raises NotFound, NotAllowed, BadRequest or NotAvailable."""
+    def route(self, exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
+        """Set the exchange's prices, plan and model. Raises NotFound, NotAllowed, BadRequest, NotAvailable or
+        ProtocolError."""
         caller = exchange.caller
         assert caller is not None
         exchange.prices = prices = self.prices
@@ -67,16 +74,19 @@ class Choices:
         if now >= self._kept_until or len(self._plans) > _MOST_KEPT:
             self._plans.clear()
             self._kept_until = now + _KEPT_S
-        wishes = NO_WISHES
-        needs = _alike(needs_of(exchange))
+        wishes = wishes_of(exchange.routing, headers, self._affinity.hash_session)
+        needs = needs_of(exchange)
+        rule = self._rule(exchange, policy, needs, headers) if policy.rules else None
+        needs = _alike(needs)
         # An organization's own markup may change which deployment is cheapest.
         markups = prices.catalogue.markups.rules
         own = caller.organization_id if (ORGANIZATION, caller.organization_id) in markups else 0
         whose = 0 if policy is DEFAULT else caller.project_id
-        key = (exchange.model_asked, whose, policy.version, wishes, needs, own, caller.allowed_models)
+        by_rule = 0 if rule is None else rule.id
+        key = (exchange.model_asked, whose, policy.version, by_rule, wishes, needs, own, caller.allowed_models)
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[key] = self._decide(exchange, caller, policy, wishes, needs, own)
+            plan = self._plans[key] = self._decide(exchange, caller, wishes, rule, needs, own)
         if len(plan.steps) > 1:
             plan = self._adjusted(exchange, caller, policy, wishes, plan)
         exchange.plan = plan
@@ -93,7 +103,14 @@ class Choices:
         if policy is None:
             if len(self._policies) > _MOST_POLICIES:
                 self._policies = {"": DEFAULT}
-            policy = self._policies[text] = ProjectPolicy.of_json(text)
+            try:
+                policy = self._policies[text] = ProjectPolicy.of_json(text)
+            except Unreadable:  # what it forbids is not known, so nothing is allowed
+                raise NotAvailable(
+                    "This project's routing settings can't be read right now.",
+                    code="temporarily_unavailable",
+                    retry_after_s=30,
+                ) from None
         return policy
 
     def _adjusted(
@@ -101,36 +118,50 @@ class Choices:
     ) -> planner.RoutePlan:
         warm = None
         if policy.cache_affinity and (wishes.session or exchange.prompt_tokens >= LEAST_PROMPT_TOKENS):
-            source: Mapping[str, Any] = NOTHING
-            if exchange.asked is not None:
-                source = exchange.asked.source
-            elif exchange.conversation is not None:
-                source = exchange.conversation.source
-            exchange.affinity_key = self._affinity.key(caller.project_id, source, wishes.session)
+            key = self._affinity.key(caller.project_id, exchange.source, wishes.session)
+            exchange.affinity_key = f"{key}:{plan.model.slug}" if wishes.session else key
             warm = self._affinity.place(exchange.affinity_key)
         return planner.adjusted(plan, warm=warm, chance=exchange.chance, explores=policy.exploration)
 
+    def _rule(
+        self, exchange: Exchange, policy: ProjectPolicy, needs: Needs, headers: Mapping[bytes, bytes]
+    ) -> Rule | None:
+        """The project's first rule that matches this request."""
+        assert exchange.caller is not None
+        catalogue, asked = self.prices.catalogue, exchange.model_asked.strip().lower()
+        base, _ = named(asked, NO_WISHES, lambda one: _knows(catalogue, policy, one))
+        model = catalogue.resolve(policy.aliases.get(base, base))
+        names = (asked, base) if model is None else (asked, base, model.slug.lower())
+        metadata = exchange.source.get("metadata")
+        labels = _labels(headers, metadata if isinstance(metadata, dict) else NOTHING)
+        return first_match(policy.rules, Occasion(names, needs, exchange.caller.api_key_id, labels, exchange.at))
+
     def _decide(
-        self, exchange: Exchange, caller: Caller, policy: ProjectPolicy, wishes: Wishes, needs: Needs, own: int
+        self, exchange: Exchange, caller: Caller, wishes: Wishes, rule: Rule | None, needs: Needs, own: int
     ) -> planner.RoutePlan:
-        catalogue, at = self.prices.catalogue, exchange.at
-        models = (_model(catalogue, exchange.model_asked, policy),)
-        _check_allowed(caller, models[0].slug)  # before anything is said about who could serve it
+        catalogue, at, policy = self.prices.catalogue, exchange.at, exchange.policy
+        name, wishes = named(exchange.model_asked, wishes, lambda one: _knows(catalogue, policy, one))
+        directed = direct(name, wishes, rule)
+        groups = [_group(catalogue, caller, policy, needs, names, at) for names in directed.groups]
+        if policy.same_family_fallback and not groups[0].auto:
+            groups += [planner.Group((one,), True) for one in _relatives(catalogue, groups[0].models)]
         asking = planner.Asking(
-            groups=tuple(planner.Group((model,)) for model in models),
+            groups=tuple(groups),
             needs=needs,
             at=at,
             prices=CallerPrices(self.prices, at, own or None),
             vitals=self._health.vitals,
             speaks=lambda deployment: dialect_for(deployment, exchange.endpoint, _SPOKEN) is not None,
-            wishes=wishes,
+            wishes=directed.wishes,
             policy=policy,
             key_models=caller.allowed_models,
+            rule_id=directed.rule_id,
+            weights=directed.weights,
         )
         try:
             return planner.decide(asking)
         except planner.NoDeployment as none:
-            raise _nobody(none) from None
+            raise _nobody(none, name) from None
 
 
 class CallerPrices:
@@ -183,11 +214,50 @@ def _rounded(number: int) -> int:
     return number if dropped <= 0 else number >> dropped << dropped
 
 
+def _knows(catalogue: Catalogue, policy: ProjectPolicy, name: str) -> bool:
+    return name in policy.aliases or catalogue.resolve(name) is not None or bool(catalogue.successor_of(name))
+
+
+def _group(
+    catalogue: Catalogue, caller: Caller, policy: ProjectPolicy, needs: Needs, names: Sequence[str], at: datetime
+) -> planner.Group:
+    models: list[ModelInfo] = []
+    auto = False
+    for asked in names:
+        name = policy.aliases.get(asked.strip().lower(), asked)
+        if is_auto(name):
+            auto = True
+            models += models_for(
+                catalogue.models.values(), lambda model: may_use(model, caller.allowed_models, policy), needs, at
+            )
+        else:
+            model = _model(catalogue, name, policy)
+            if len(names) == 1:
+                _check_allowed(caller, model.slug)  # before anything is said about who could serve it
+            models.append(model)
+    return planner.Group(tuple({model.slug: model for model in models}.values()), auto)
+
+
+def _relatives(catalogue: Catalogue, models: Sequence[ModelInfo]) -> tuple[ModelInfo, ...]:
+    """Models that may stand in where none of these can be had."""
+    found = {one.slug: one for model in models for one in relatives(model, catalogue.models.values())}
+    return tuple(one for slug, one in found.items() if slug not in {model.slug for model in models})
+
+
+def _labels(headers: Mapping[bytes, bytes], metadata: Mapping[str, Any]) -> dict[str, str]:
+    """What a rule may look at: our own headers, and what the request says of itself."""
+    told = {name: value[:_LONGEST_LABEL] for name, value in metadata.items() if isinstance(value, str)}
+    told.update(
+        (name.decode("latin-1"), value[:_LONGEST_LABEL].decode("latin-1"))
+        for name, value in headers.items()
+        if name.startswith(b"x-router-")
+    )
+    return {name.lower(): value for name, value in told.items()}
+
+
 def _model(catalogue: Catalogue, name: str, policy: ProjectPolicy) -> ModelInfo:
     try:
-        return planner.resolve(
-            catalogue, policy.aliases.get(name.strip().lower(), name), same_family=policy.same_family_fallback
-        )
+        return planner.resolve(catalogue, name, same_family=policy.same_family_fallback)
     except planner.UnknownModel as unknown:
         hint = f" It was withdrawn; its successor is {unknown.successor}." if unknown.successor else ""
         raise NotFound(
@@ -204,14 +274,19 @@ def _check_allowed(caller: Caller, model: str) -> None:
         )
 
 
-def _nobody(none: planner.NoDeployment) -> Exception:
+def _nobody(none: planner.NoDeployment, name: str) -> GatewayError:
     """Why nobody is left: the caller's own wish, what the model can't do, or trouble of ours."""
     refusals = none.refusals
+    if none.model is None:
+        return NotFound(
+            f"None of the models that this key and project may use can serve this request ({name}).",
+            code="no_model_allowed",
+            param="model",
+        )
     model = none.model
-    assert model is not None
     reasons = {refusal.reason for refusal in refusals}
     told = "; ".join(f"{refusal.provider}: {refusal.reason}" for refusal in refusals[:8])
-    usable = reasons - _OURS
+    usable = reasons - OURS
     if usable == {"endpoint"}:
         makes = any(deployment.dialect == _EMBEDDINGS for deployment in model.deployments)
         where = "POST /v1/embeddings" if makes else "POST /v1/chat/completions, /v1/responses and /v1/messages"
@@ -239,10 +314,3 @@ def _nobody(none: planner.NoDeployment) -> Exception:
         code="model_not_supported",
         param="model",
     )
-
-
-# What is nobody's wish and may be otherwise in a while.
-_OURS = frozenset(
-    {"provider_disabled", "deployment_disabled", "draining", "retired", "no_address", "no_credential", "no_price",
-     "no_exchange_rate"}
-)  # fmt: skip

@@ -101,13 +101,13 @@ async def _walk(request: ClientRequest, route: Route, exchange: Exchange, guard:
     try:
         _read(exchange, body, route)
         exchange.strict = caller.strict or request.header(b"x-router-strict").lower() in ("true", "1")
-        services.choices.route(exchange)
+        services.choices.route(exchange, request.headers)
     finally:
         # Counted whatever is wrong with it, so that nobody floods us with broken requests.
         exchange.rate = await services.limiter.admit(caller, exchange.id, exchange.prompt_tokens)
     admission.check_rate(exchange.rate)
-    assert exchange.model is not None
-    exchange.prompt_tokens = for_model(exchange.prompt_tokens, exchange.model.slug)
+    assert exchange.plan is not None
+    exchange.prompt_tokens = max(for_model(exchange.prompt_tokens, model.slug) for model in exchange.plan.models)
     if idempotency.HEADER in request.headers:
         key = request.header(idempotency.HEADER)
         exchange.claim = await services.idempotency.claim(key, caller.api_key_id, body, exchange.id)

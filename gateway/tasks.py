@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from redis import Redis, RedisError
 
-from gateway import drain, sweeper
+from gateway import checks, drain, sweeper
 
 RUN_S = 20.0
 _SEAT = "r1:journal:drain"  # who sits there follows the journal; two at once would only be wasteful
@@ -80,3 +80,9 @@ def settle_usage() -> int:
 def sweep_holds() -> int:
     """Release holds that expired without an event."""
     return sweeper.sweep_expired()
+
+
+@shared_task(name="gateway.tasks.check_deployment")  # type: ignore[untyped-decorator]
+def check_deployment(check_id: int) -> None:
+    """Try a deployment with a tiny request, and keep what it told. A check that was made already is not made again."""
+    checks.run(check_id)

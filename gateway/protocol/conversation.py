@@ -19,7 +19,7 @@ NOTHING: JsonObject = {}
 
 
 # Our own top-level request fields: read by the router, never sent to a provider.
-ROUTER_FIELDS = frozenset(("models", "provider", "route", "router"))
+ROUTER_FIELDS = frozenset(("models", "provider", "route", "router", "session_id"))
 
 
 @dataclass(frozen=True, slots=True)

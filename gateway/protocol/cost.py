@@ -1,28 +1,33 @@
-"""The charge, put into the usage of an answer that is passed on as bytes.
+"""The charge, put into the usage of an answer that is passed on as bytes; and costs that the provider wrote, left out.
 
 The figure goes just behind the opening brace of the usage object, and nothing else changes. Objects of that name may
 stand elsewhere too, in the input of a tool call or in a tool's schema: only one behind which nothing follows but the
-end of the answer's own object is taken for the real one. Where that is not plain to see, the answer is parsed.
+end of the answer's own object is taken for the real one. Where that is not plain to see, the answer is walked through.
+
+What a provider calls a cost is what we pay. It stands in usage objects, also of events before the last (Perplexity),
+or beside them (Venice), and goes to no client from anywhere.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
-
-import orjson
+from types import MappingProxyType
 
 from gateway.protocol.codec import MAX_EVENT_BYTES
-from gateway.protocol.json_text import dump, load_lenient
-from gateway.protocol.sse import SseDecoder, encode_event
+from gateway.protocol.json_surgery import Path, place_of, without_members
+from gateway.protocol.json_text import load_lenient
+from gateway.protocol.sse import SseDecoder, SseEvent, encode_event
 
 _USAGE = {
     "openai_chat": "usage",
     "openai_responses": "usage",
     "anthropic_messages": "usage",
     "gemini_generate": "usageMetadata",
+    "openai_embeddings": "usage",
 }
+# Usage that clients find where there is none at its usual place: Kimi's, in the last chunk of a stream.
+_ELSEWHERE: Mapping[str, Path] = MappingProxyType({"openai_chat": ("choices", 0, "usage")})
 # Where the events of a stream have it, if not at their top.
 _OUTER = {"openai_responses": "response"}
 _MOST_LOOKED_AT = 4
@@ -46,21 +51,30 @@ _VALUE = (
 _MEMBERS = rb"(?:\s*+,\s*+" + _TEXT + rb"\s*+:\s*+" + _VALUE + rb")*+\s*+"
 _OBJECT = re.compile(_ANY_OBJECT)
 _OPENING = re.compile(rb"\s*+:\s*+\{")
+# Costs as members of an object: the first ones, and any other with the comma before it. In a text quotation marks are
+# escaped, so none is found there.
+_COST = rb'\s*+"(?:\w*cost\w*|is_byok)"\s*+:\s*+' + _VALUE
+_COSTS = re.compile(rb"(?<=\{)(?:" + _COST + rb"(?:\s*+,)?+)++|," + _COST)
 # What follows the usage object, by how many objects it stands in.
 _ENDINGS = (re.compile(_MEMBERS + rb"\}\s*+\Z"), re.compile(_MEMBERS + rb"\}" + _MEMBERS + rb"\}\s*+\Z"))
 
 
-def with_cost(dialect: str, answer: bytes, usd: bytes, details: bytes | None = None) -> bytes:
+def with_cost(
+    dialect: str, answer: bytes, usd: bytes, details: bytes | None = None, *, own_costs: bool = False
+) -> bytes:
     """`answer`: a whole reply, or the last events of a stream; `usd`: a JSON number; `details`: a JSON object.
 
-    Unchanged where there is no usage. Costs that the provider wrote itself, which is what we pay, give way to ours.
+    Unchanged where there is no usage. A cost that the provider wrote into its usage gives way to ours; `own_costs`: a
+    whole reply has one beside it too (`Seen.own_costs`), which is left out.
     """
     name = _USAGE.get(dialect)
     if name is None:
         return answer
+    is_stream = not answer[:16].lstrip().startswith(b"{")
+    if own_costs:
+        answer = without_outer_costs(answer)
     cost = b'"cost":' + usd + (b',"cost_details":' + details if details else b"")
     quoted = f'"{name}"'.encode()
-    is_stream = not answer[:16].lstrip().startswith(b"{")
     ending = _ENDINGS[1 if is_stream and dialect in _OUTER else 0]
     place, doubtful = len(answer), False
     for _ in range(_MOST_LOOKED_AT):
@@ -77,7 +91,9 @@ def with_cost(dialect: str, answer: bytes, usd: bytes, details: bytes | None = N
             return answer[:start] + _priced(found.group(), cost) + answer[found.end() :]
     if not doubtful:
         return answer
-    return _parsed_stream(answer, name, _OUTER.get(dialect), cost) if is_stream else _parsed(answer, name, cost)
+    if not is_stream:
+        return _put_in(answer, (name,), cost) or answer
+    return _walked_stream(dialect, answer, cost)
 
 
 def _brace_after(answer: bytes, place: int, size: int) -> int:
@@ -95,44 +111,83 @@ def _line_end(answer: bytes, place: int) -> int:
 
 
 def _priced(usage: bytes, cost: bytes) -> bytes:
-    if b"cost" in usage or b"is_byok" in usage:
-        kept = load_lenient(usage)
-        usage = dump(_without_costs(kept)) if isinstance(kept, dict) else usage
+    """The object that begins there with the cost as its first member."""
+    if b"cost" in usage:
+        usage = _COSTS.sub(b"", usage)
     comma = b"" if usage[1:].lstrip().startswith(b"}") else b","
     return b"{" + cost + comma + usage[1:]
 
 
-def _without_costs(usage: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in usage.items() if "cost" not in name and name != "is_byok"}
+def without_costs(event: bytes) -> bytes:
+    """An event, whose usage objects say nothing of what the provider takes."""
+    if b"cost" not in event:
+        return event
+    place = event.find(b'"usage"')
+    while place >= 0:
+        start = _brace_after(event, place, len(b'"usage"'))
+        usage = _OBJECT.match(event, start) if start >= 0 else None
+        place += 1
+        if usage is not None and b"cost" in usage.group():
+            event = event[:start] + _COSTS.sub(b"", usage.group()) + event[usage.end() :]
+        place = event.find(b'"usage"', place)
+    return event
 
 
-def _parsed(answer: bytes, name: str, cost: bytes) -> bytes:
-    value = load_lenient(answer)
-    priced = _with_priced(value, name, cost)
-    return answer if priced is None else dump(priced)
+def without_outer_costs(data: bytes) -> bytes:
+    """A whole reply, or the data of an event, without costs that stand at its top."""
+    try:
+        text = data.decode()
+        place = place_of(text, ())
+        return without_members(text, place, _is_cost).encode()
+    except ValueError:
+        return data
 
 
-def _with_priced(holder: Any, name: str, cost: bytes) -> dict[str, Any] | None:
-    """The object with the cost in its usage; None where it has none."""
-    usage = holder.get(name) if isinstance(holder, dict) else None
-    if not isinstance(usage, dict):
+def event_without_outer_costs(event: SseEvent) -> bytes:
+    """The bytes of an event whose data is JSON, without costs that stand at its top."""
+    return _with_data(event, without_outer_costs(event.data or b""))
+
+
+def _is_cost(name: str) -> bool:
+    return "cost" in name or name == "is_byok"
+
+
+def _with_data(event: SseEvent, data: bytes) -> bytes:
+    before = event.data or b""
+    place = event.raw.rfind(before)
+    if place < 0:  # it stands in several lines
+        return encode_event(data.replace(b"\n", b" "), event.event)
+    return event.raw[:place] + data + event.raw[place + len(before) :]
+
+
+def _put_in(data: bytes, path: Path, cost: bytes) -> bytes | None:
+    """With the cost in the object at `path`; None where there is none."""
+    try:
+        text = data.decode()
+        place = place_of(text, path)
+    except ValueError:
         return None
-    return {**holder, name: orjson.Fragment(_priced(dump(usage), cost))}
+    if place < 0 or text[place] != "{":
+        return None
+    before, whole = text[:place].encode(), text[place:].encode()
+    usage = _OBJECT.match(whole)
+    end = usage.end() if usage is not None else len(whole)
+    return before + _priced(whole[:end], cost) + whole[end:]
 
 
-def _parsed_stream(answer: bytes, name: str, outer: str | None, cost: bytes) -> bytes:
+def _walked_stream(dialect: str, answer: bytes, cost: bytes) -> bytes:
     decoder = SseDecoder(MAX_EVENT_BYTES)
     events = [*decoder.feed(answer), *decoder.end()]
-    raws = [event.raw for event in events]
-    for index in reversed(range(len(events))):
-        data = events[index].data
-        value = load_lenient(data) if data else None
-        if outer is None:
-            priced = _with_priced(value, name, cost)
-        else:
-            inner = _with_priced(value.get(outer), name, cost) if isinstance(value, dict) else None
-            priced = None if inner is None or value is None else {**value, outer: inner}
-        if priced is not None:
-            raws[index] = encode_event(dump(priced), events[index].event)
-            break
-    return b"".join(raws)
+    outer, elsewhere = _OUTER.get(dialect), _ELSEWHERE.get(dialect)
+    usual: Path = (_USAGE[dialect],) if outer is None else (outer, _USAGE[dialect])
+    for path in (usual, elsewhere) if elsewhere else (usual,):
+        for index in reversed(range(len(events))):
+            event = events[index]
+            if event.data is None or not isinstance(load_lenient(event.data), dict):
+                continue
+            kept = _put_in(event.data, path, cost)
+            if kept is not None:
+                raws = [event.raw for event in events]
+                raws[index] = _with_data(event, kept)
+                return b"".join(raws)
+    return answer

@@ -43,12 +43,15 @@ def failure_in_stream(value: Any) -> UpstreamFailure:
     return UpstreamFailure(200, failure.kind, failure.code, failure.message, failure.retry_after_s)
 
 
-def malformed() -> UpstreamFailure:
-    return UpstreamFailure(200, "server_error", code="malformed_stream")
+def malformed(*, at_end: bool = False) -> UpstreamFailure:
+    """An event that is not what it has to be; `at_end`: one whose end never came, which is no fault of its own."""
+    if at_end:
+        return UpstreamFailure(200, "cut", code="cut_event")
+    return UpstreamFailure(200, "malformed", code="malformed_stream")
 
 
 def oversized() -> UpstreamFailure:
-    return UpstreamFailure(200, "server_error", code="oversized_event")
+    return UpstreamFailure(200, "oversized", code="oversized_event")
 
 
 def _failure(status: int, error: _Error, retry_after_s: int | None) -> UpstreamFailure:

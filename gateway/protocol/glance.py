@@ -27,6 +27,7 @@ from gateway.protocol.reply import (
     UsageReport,
     UsageSeen,
 )
+from gateway.protocol.sse import is_nonsense
 
 _KEPT_BYTES = 8 * 1024 * 1024
 _BYTES_PER_TOKEN = 60  # of a stream's bytes, most of which wrap the text
@@ -44,11 +45,13 @@ class Asked:
     prompt_tokens: int
     source: JsonObject
     routing: JsonObject
+    images: int = 0
 
 
 @dataclass(slots=True)
 class Seen:
-    """What an answer says of itself. `text_tokens` is an estimate, made only where there is no usage."""
+    """What an answer says of itself. `text_tokens` is an estimate, made only where there is no usage; `own_costs`: the
+    provider says beside the usage what it takes."""
 
     usage: UsageReport | None = None
     service_tier: str = ""
@@ -56,6 +59,7 @@ class Seen:
     content: bool = False
     complete: bool = False
     text_tokens: float = 0.0
+    own_costs: bool = False
 
 
 class Glance(Protocol):
@@ -104,6 +108,7 @@ class StreamWatch:
 
     `is_plain` says of a chunk of whole events that it is nothing but deltas of what has begun; such a chunk passes
     unread. Everything else goes through the dialect's decoder. What comes from the finish on is kept back in `held`.
+    `malformed` says that something came which is no event: a stream that ends without its finish was then not cut.
     """
 
     __slots__ = (
@@ -173,6 +178,8 @@ class StreamWatch:
                 return b"".join(out)
             if one.forward:
                 out.append(one.raw)
+            elif not one.events:
+                self.malformed = self.malformed or is_nonsense(one.raw)
         complete = self.seen.complete = self._decoder.complete
         if not (complete or self.done):
             return b"".join(out)
@@ -186,6 +193,7 @@ class StreamWatch:
         for event in events:
             if isinstance(event, StreamError):
                 self.failure = self.failure or event.failure
+                self.malformed = self.malformed or event.failure.kind == "malformed"
             elif isinstance(event, UsageSeen):
                 seen.usage = event.report
                 seen.service_tier = event.tier or seen.service_tier

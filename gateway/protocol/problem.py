@@ -32,6 +32,9 @@ FailureKind = Literal[
     "rate_limited",
     "overloaded",
     "server_error",
+    "malformed",
+    "oversized",
+    "cut",
 ]
 
 STATUS_OF: Mapping[ProblemKind, int] = MappingProxyType(
@@ -96,6 +99,9 @@ _OURS: Mapping[FailureKind, tuple[ProblemKind, str, str]] = MappingProxyType(
         "rate_limited": ("overloaded", "provider_overloaded", "The provider is busy. Try again shortly."),
         "overloaded": ("overloaded", "provider_overloaded", "The provider is overloaded. Try again shortly."),
         "server_error": ("upstream", "upstream_error", "The provider failed to answer."),
+        "malformed": ("upstream", "upstream_error", "The provider's answer could not be read."),
+        "oversized": ("upstream", "upstream_error", "The provider's answer could not be read."),
+        "cut": ("upstream", "upstream_error", "The provider broke off its answer."),
     }
 )
 _CALLERS: Mapping[FailureKind, str] = MappingProxyType(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?=[^\n])){2}")
 _LONGEST_BLANK_LINE = 4
 _BOM = b"\xef\xbb\xbf"
+_FIELDS = frozenset((b"", b"data", b"event", b"id", b"retry"))
 
 
 class EventTooLarge(Exception):
@@ -106,6 +107,12 @@ def _parse_block(raw: bytes, block: bytes) -> SseEvent:
         data=b"\n".join(data) if data else None,
         bare=b"\n".join(bare) if bare else None,
     )
+
+
+def is_nonsense(raw: bytes) -> bool:
+    """Whether a block without data has a line that is no field and no comment, such as those of a web page."""
+    names = (line.partition(b":")[0].strip() for line in raw.removeprefix(_BOM).splitlines())
+    return any(name not in _FIELDS for name in names)
 
 
 def encode_event(data: bytes, event: str = "") -> bytes:

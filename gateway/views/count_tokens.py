@@ -37,7 +37,7 @@ async def count_tokens(request: ClientRequest, services: Services, exchange: Exc
         body = dump({**load_request(body), "max_tokens": 1})  # which a request to count does not have
     conversation = CLIENT_CODECS[route.dialect].decode_request(body, route.target)
     exchange.take(conversation)
-    services.choices.route(exchange)
+    services.choices.route(exchange, request.headers)
     assert exchange.plan is not None
     tokens: int | None = None
     deployment = exchange.plan.steps[0].deployment

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from routing.policy import eligibility
+from routing.policy.auto import quality_for
 from routing.policy.candidate import Catalogue, DeploymentInfo, ModelInfo
 from routing.policy.explore import explore
 from routing.policy.needs import Needs
@@ -101,6 +102,7 @@ def decide(asking: Asking) -> RoutePlan:
         trace=_trace(asking, ranked, candidates, refusals),
         is_ordered=bool(asking.wishes.order or asking.wishes.sort),
         alike=min(alike, MOST_STEPS),
+        models=tuple({step.model.slug: step.model for step in steps}.values()),
     )
 
 
@@ -153,7 +155,7 @@ def _judge(model: ModelInfo, deployment: DeploymentInfo, auto: bool, asking: Ask
     reason = (
         eligibility.unusable(deployment, asking.at)
         or ("" if asking.speaks(deployment) else "endpoint")
-        or eligibility.unfit(deployment, model, needs)
+        or eligibility.unfit(deployment, model, needs, sure=auto)
         or eligibility.unwanted(deployment, model, wishes, policy, needs)
     )
     if reason:
@@ -172,7 +174,7 @@ def _judge(model: ModelInfo, deployment: DeploymentInfo, auto: bool, asking: Ask
     return Option(
         id=deployment.id,
         cost_nanos=cost,
-        quality=model.quality_index,
+        quality=quality_for(model, needs) if auto else model.quality_index,
         vitals=vitals,
         output_tokens=output,
         priority=deployment.priority,

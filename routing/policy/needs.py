@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+FLAGS: Final = frozenset(("stream", "images", "audio", "video", "files", "tools", "structured_output"))
+NO_THOUGHT: Final = frozenset(("", "none"))
 
 
 class Needs(NamedTuple):
@@ -23,3 +26,9 @@ class Needs(NamedTuple):
     reasoning: str = ""
     parameters: frozenset[str] = frozenset()
     task: str = ""
+
+    def has(self, name: str) -> bool:
+        """Whether a rule's condition of that name holds; one that is not known never does."""
+        if name == "reasoning":
+            return self.reasoning not in NO_THOUGHT
+        return name in FLAGS and bool(getattr(self, name))

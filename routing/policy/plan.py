@@ -43,11 +43,7 @@ class RoutePlan:
     trace: bytes = b"null"
     is_ordered: bool = False  # as the request asked, so nothing may change the order
     alike: int = 0  # so many of the first steps were chosen by one score
-
-    @property
-    def models(self) -> tuple[ModelInfo, ...]:
-        """Whoever may answer, each once."""
-        return tuple({step.model.slug: step.model for step in self.steps}.values())
+    models: tuple[ModelInfo, ...] = ()  # whoever may answer, each once
 
 
 class UnknownModel(Exception):
@@ -98,7 +94,7 @@ def plan(catalogue: Catalogue, name: str, *, at: datetime, organization_id: int 
     if not ranked:
         raise NoDeployment([model], tuple(refusals))
     ranked.sort(key=lambda item: item.order)
-    return RoutePlan(model, _steps(model, ranked), tuple(refusals))
+    return RoutePlan(model, _steps(model, ranked), tuple(refusals), models=(model,))
 
 
 def refusal_of(deployment: DeploymentInfo, at: datetime) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 import pytest
 from asgiref.sync import sync_to_async
 from psycopg_pool import AsyncConnectionPool
@@ -189,3 +190,46 @@ async def test_a_bad_event_does_not_keep_the_good_ones_of_its_batch_waiting(
     assert await count(RequestLog) >= 2 and await count(UsageRecord) == 2
     (row,) = await sync_to_async(list)(UnsettledEvent.objects.values_list("id", flat=True))
     assert str(row) == poison.id
+
+
+async def test_what_can_not_even_be_kept_as_json_is_put_aside_by_its_id(
+    away: RedisLink, pool: AsyncConnectionPool[Any], conninfo: str
+) -> None:
+    good, bad = event(), event()
+    assert bad.usage is not None
+    bad = bad._replace(usage=bad.usage._replace(provider="sand\x00box"))
+    journal = journal_over(away, pool, conninfo)
+    await asyncio.gather(journal.append(2, good), journal.append(2, bad))
+    assert journal.unsettled == 0
+    rows = await sync_to_async(list)(UnsettledEvent.objects.values_list("id", "event"))
+    assert [(str(id_), kept) for id_, kept in rows] == [(bad.id, {})]
+    assert await count(UsageRecord) == 1
+
+
+async def test_an_event_of_the_wrong_kind_does_not_stop_the_others_for_ever(
+    away: RedisLink, pool: AsyncConnectionPool[Any], conninfo: str
+) -> None:
+    odd = event()
+    assert odd.usage is not None
+    odd = odd._replace(usage=odd.usage._replace(organization_id=[]))  # type: ignore[arg-type]
+    journal = journal_over(away, pool, conninfo)
+    await asyncio.gather(journal.append(2, event()), journal.append(2, odd))
+    assert journal.unsettled == 0
+    assert await count(UnsettledEvent) == 1 and await count(UsageRecord) == 1
+
+
+async def test_a_table_that_is_not_there_yet_is_no_fault_of_the_event(
+    away: RedisLink, pool: AsyncConnectionPool[Any], conninfo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half_migrated(*_: Any) -> None:
+        raise psycopg.errors.UndefinedTable("no such table")
+
+    journal = journal_over(away, pool, conninfo)
+    with monkeypatch.context() as patched:
+        patched.setattr("gateway.journal.settle_events", half_migrated)
+        await journal.append(2, event())
+    assert journal.unsettled == 1, "it waits in memory"
+    assert await count(UnsettledEvent) == 0
+    await journal.stop()
+    assert journal.unsettled == 0
+    assert await count(UsageRecord) == 1

@@ -62,7 +62,7 @@ def arrived(*rules: Markup, organization_id: int = BOB, prices: tuple[str, ...] 
     exchange = Exchange("openai_chat", prompt_tokens=1000, at=ARRIVAL)
     exchange.caller = Caller(organization_id, 1, 1, 60, None)
     exchange.take(Conversation("a/m", (), sampling=Sampling(max_output_tokens=100)))
-    Choices(cast(CatalogueSnapshots, Known(known)), Health(None), Affinity(b"p" * 32)).route(exchange)
+    Choices(cast(CatalogueSnapshots, Known(known)), Health(None), Affinity(b"p" * 32)).route(exchange, {})
     return exchange
 
 

@@ -68,7 +68,8 @@ class MessagesGlance(CodecGlance):
         if tools and not add_tools(tools, size):
             return None
         routing = {name: source[name] for name in ROUTER_FIELDS if name in source}
-        return Asked(model, source.get("stream") or False, True, limit, 1, size.upper(), source, routing or NOTHING)
+        stream = source.get("stream") or False
+        return Asked(model, stream, True, limit, 1, size.upper(), source, routing or NOTHING, size.images)
 
     def glance_reply(self, body: bytes) -> Seen:
         source = load_reply(body)

@@ -11,6 +11,7 @@ from gateway.protocol.anthropic_messages.reply import explanation_of, string, ti
 from gateway.protocol.anthropic_messages.usage import opening_report, overlay, read_usage
 from gateway.protocol.anthropic_messages.words import read_finish
 from gateway.protocol.codec import Passed
+from gateway.protocol.cost import without_costs
 from gateway.protocol.failures import failure_in_stream, malformed, oversized
 from gateway.protocol.json_text import dump_text, load_lenient
 from gateway.protocol.reply import (
@@ -41,6 +42,7 @@ _KNOWN = frozenset(
         "ping",
     ]
 )
+_WITH_USAGE = frozenset(("message_start", "message_delta"))
 
 
 class MessagesStreamDecoder:
@@ -73,28 +75,29 @@ class MessagesStreamDecoder:
     def end(self) -> list[Passed]:
         if self._broken:
             return []
-        passed = [self._read(event) for event in self._sse.end()]
+        passed = [self._read(event, at_end=True) for event in self._sse.end()]
         passed = [Passed(terminated(item.raw), item.events, item.forward) for item in passed]
         if self.complete and not self._done:
             self._done = True
             passed.append(Passed(MESSAGE_STOP, (Done(),)))
         return passed
 
-    def _read(self, event: SseEvent) -> Passed:
+    def _read(self, event: SseEvent, *, at_end: bool = False) -> Passed:
         if event.bare is not None:
             value = load_lenient(event.bare)
-            failure = failure_in_stream(value) if isinstance(value, dict | list) else malformed()
+            failure = failure_in_stream(value) if isinstance(value, dict | list) else malformed(at_end=at_end)
             return self._fail(event.raw, StreamError(failure))
         if event.data is None or event.data.strip() == b"[DONE]":
             # Comments, and the ending of another dialect, which the official client cannot read.
             return Passed(event.raw, forward=False)
         value = load_lenient(event.data)
         if not isinstance(value, dict):
-            return self._fail(event.raw, StreamError(malformed()))
+            return self._fail(event.raw, StreamError(malformed(at_end=at_end)))
         kind = string(value, "type") or event.event
         if kind == "error" or event.event == "error":
             return self._fail(event.raw, StreamError(failure_in_stream(value)))
-        return Passed(event.raw, tuple(self._events(kind, value)), forward=kind in _KNOWN)
+        raw = event.raw if kind not in _WITH_USAGE else without_costs(event.raw)
+        return Passed(raw, tuple(self._events(kind, value)), forward=kind in _KNOWN)
 
     def _fail(self, raw: bytes, error: StreamError) -> Passed:
         self._failed = True

@@ -95,6 +95,7 @@ class GeminiGlance(CodecGlance):
             size.upper(),
             source,
             routing or NOTHING,
+            size.images,
         )
 
     def glance_reply(self, body: bytes) -> Seen:

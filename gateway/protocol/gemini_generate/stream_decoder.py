@@ -57,23 +57,23 @@ class GeminiStreamDecoder:
     def end(self) -> list[Passed]:
         if self._broken:
             return []
-        passed = [self._read(event) for event in self._sse.end()]
+        passed = [self._read(event, at_end=True) for event in self._sse.end()]
         passed = [Passed(terminated(item.raw), item.events, item.forward) for item in passed]
         if not self._failed:
             endings = tuple(item.ending() for item in self._candidates.values() if item.finished)
             passed.append(Passed(b"", (*endings, Done()) if self.complete else endings))
         return passed
 
-    def _read(self, event: SseEvent) -> Passed:
+    def _read(self, event: SseEvent, *, at_end: bool = False) -> Passed:
         if event.bare is not None:
             value = load_lenient(event.bare)
-            failure = failure_in_stream(value) if isinstance(value, dict | list) else malformed()
+            failure = failure_in_stream(value) if isinstance(value, dict | list) else malformed(at_end=at_end)
             return self._fail(event.raw, failure)
         if event.data is None or event.data.strip() == b"[DONE]":
             return Passed(event.raw, forward=False)
         value = load_lenient(event.data)
         if not isinstance(value, dict):
-            return self._fail(event.raw, malformed())
+            return self._fail(event.raw, malformed(at_end=at_end))
         if "error" in value:
             return self._fail(event.raw, failure_in_stream(value))
         return Passed(event.raw, tuple(self._events(value)))

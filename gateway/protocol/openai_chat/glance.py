@@ -98,6 +98,7 @@ class ChatGlance(CodecGlance):
             size.upper(),
             source,
             routing or NOTHING,
+            size.images,
         )
 
     def splice(
@@ -125,6 +126,12 @@ class ChatGlance(CodecGlance):
 
     def glance_reply(self, body: bytes) -> Seen:
         source = load_reply(body)
+        seen = self._seen(body, source)
+        if "cost" in source:
+            seen.own_costs = True
+        return seen
+
+    def _seen(self, body: bytes, source: Mapping[str, Any]) -> Seen:
         choices, usage = source.get("choices"), usage_in_body(source)
         choice = choices[0] if type(choices) is list and len(choices) == 1 else None
         choice = choice if type(choice) is dict else NOTHING

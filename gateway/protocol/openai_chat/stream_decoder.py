@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.protocol.codec import Passed
 from gateway.protocol.conversation import Citation, Reasoning, Text
+from gateway.protocol.cost import event_without_outer_costs, without_costs
 from gateway.protocol.failures import failure_in_stream, malformed, oversized
 from gateway.protocol.json_text import dump, load_lenient
 from gateway.protocol.openai_chat.citations import read_annotations, read_sources
@@ -66,7 +67,7 @@ class ChatStreamDecoder:
     def end(self) -> list[Passed]:
         if self._broken:
             return []
-        passed = [self._read(event) for event in self._sse.end()]
+        passed = [self._read(event, at_end=True) for event in self._sse.end()]
         passed = [Passed(terminated(item.raw), item.events, item.forward) for item in passed]
         if self.complete and not self._done:
             self._done = True
@@ -76,20 +77,24 @@ class ChatStreamDecoder:
     def _all_finished(self) -> bool:
         return bool(self._choices) and all(state.finished for state in self._choices.values())
 
-    def _read(self, event: SseEvent) -> Passed:
+    def _read(self, event: SseEvent, *, at_end: bool = False) -> Passed:
         if event.data is None or event.bare is not None:
-            return self._read_bare(event)
+            return self._read_bare(event, at_end)
         if event.data.strip() == b"[DONE]":
             return self._read_done(event.raw)
         value = load_lenient(event.data)
         if not isinstance(value, dict):
-            return self._fail(event.raw, StreamError(malformed()))
+            return self._fail(event.raw, StreamError(malformed(at_end=at_end)))
         if event.event == "error" or value.get("error"):
             return self._fail(event.raw, StreamError(failure_in_stream(value)), self._chunk_events(value))
         if not isinstance(value.get("choices"), list):
             # Some vendor's own event: strict clients refuse it. It may still hold the usage.
             return Passed(event.raw, self._chunk_events(value), forward=False)
-        return Passed(event.raw, self._chunk_events(value), forward=self._may_see(value))
+        events = self._chunk_events(value)
+        raw = event.raw if "cost" not in value else event_without_outer_costs(event)
+        if events and isinstance(events[-1], UsageSeen):
+            raw = without_costs(raw)
+        return Passed(raw, events, forward=self._may_see(value))
 
     def _read_done(self, raw: bytes) -> Passed:
         """The end. A choice whose finish never came gets one: without it some clients ask again for ever."""
@@ -103,12 +108,12 @@ class ChatStreamDecoder:
             raw = encode_event(dump({**self._envelope, "choices": chunks})) + raw
         return Passed(raw, (*endings, Done()))
 
-    def _read_bare(self, event: SseEvent) -> Passed:
+    def _read_bare(self, event: SseEvent, at_end: bool) -> Passed:
         """A comment, or an error that stands in the stream as plain JSON."""
         if event.bare is None:
             return Passed(event.raw, forward=False)
         value = load_lenient(event.bare)
-        failure = failure_in_stream(value) if isinstance(value, dict | list) else malformed()
+        failure = failure_in_stream(value) if isinstance(value, dict | list) else malformed(at_end=at_end)
         return self._fail(event.raw, StreamError(failure))
 
     def _fail(self, raw: bytes, error: StreamError, before: tuple[StreamEvent, ...] = ()) -> Passed:

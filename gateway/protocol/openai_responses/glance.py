@@ -68,7 +68,8 @@ class ResponsesGlance(CodecGlance):
             size.texts.append(instructions)
         routing = {name: source[name] for name in ROUTER_FIELDS if source.get(name) is not None}
         limit = source.get("max_output_tokens")
-        return Asked(model, source.get("stream") or False, True, limit, 1, size.upper(), source, routing or NOTHING)
+        stream = source.get("stream") or False
+        return Asked(model, stream, True, limit, 1, size.upper(), source, routing or NOTHING, size.images)
 
     def glance_reply(self, body: bytes) -> Seen:
         source = load_reply(body)

@@ -46,19 +46,19 @@ class ResponsesStreamDecoder:
     def end(self) -> list[Passed]:
         if self._broken:
             return []
-        passed = [self._read(event) for event in self._sse.end()]
+        passed = [self._read(event, at_end=True) for event in self._sse.end()]
         return [Passed(terminated(item.raw), item.events, item.forward) for item in passed]
 
-    def _read(self, event: SseEvent) -> Passed:
+    def _read(self, event: SseEvent, *, at_end: bool = False) -> Passed:
         if event.bare is not None:
             value = load_lenient(event.bare)
-            return self._fail(event.raw, value if isinstance(value, dict | list) else None)
+            return self._fail(event.raw, value if isinstance(value, dict | list) else None, at_end=at_end)
         if event.data is None or event.data.strip() == b"[DONE]":
             # Comments, and the ending of another dialect.
             return Passed(event.raw, forward=False)
         value = load_lenient(event.data)
         if not isinstance(value, dict):
-            return self._fail(event.raw, None)
+            return self._fail(event.raw, None, at_end=at_end)
         kind = string(value, "type") or event.event
         if kind == "response.failed":
             return self._fail(event.raw, value, object_in(value, "response").get("usage"))
@@ -67,12 +67,13 @@ class ResponsesStreamDecoder:
         # Events that are not known here go on as well: clients of this dialect pass over them.
         return Passed(event.raw, () if self._done else tuple(self._events(kind, value)))
 
-    def _fail(self, raw: bytes, value: Any, usage: Any = None) -> Passed:
+    def _fail(self, raw: bytes, value: Any, usage: Any = None, *, at_end: bool = False) -> Passed:
         """An ``error`` event and the failed response after it are one failure; what it used is told all the same."""
         report = read_usage(usage, self._input.searches)
         events: tuple[StreamEvent, ...] = () if report is None else (UsageSeen(report),)
         if not self._failed:
-            events = (*events, StreamError(malformed() if value is None else failure_in_stream(value)))
+            failure = malformed(at_end=at_end) if value is None else failure_in_stream(value)
+            events = (*events, StreamError(failure))
         self._failed = True
         return Passed(raw, events, forward=False)
 

@@ -313,6 +313,48 @@ def test_an_error_in_a_stream_is_not_passed_on(event: bytes) -> None:
     assert watch.failure is not None and not watch.seen.complete
 
 
+BEGUN = {
+    "openai_chat": b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n',
+    "anthropic_messages": b'event: message_start\ndata: {"type":"message_start","message":{"usage":{}}}\n\n',
+    "openai_responses": b'event: response.created\ndata: {"type":"response.created","response":{}}\n\n',
+    "gemini_generate": b'data: {"candidates":[]}\n\n',
+}
+
+
+@pytest.mark.parametrize("dialect", sorted(BEGUN))
+@pytest.mark.parametrize("event", [b"data: {oops\n\n", b"data: 5\n\n", b"{oops\n\n", b"event: x\ndata: nothing\n\n"])
+def test_an_event_that_cannot_be_read_is_a_malformed_stream(dialect: str, event: bytes) -> None:
+    got, watch = watched(dialect, [BEGUN[dialect], event])
+    assert watch.malformed
+    assert got.failure is not None and got.failure.kind == "malformed"
+    assert got == through_the_decoder(CODECS[dialect], [BEGUN[dialect], event], include_usage=True)
+
+
+@pytest.mark.parametrize("dialect", sorted(BEGUN))
+@pytest.mark.parametrize("body", [b"<html>\n<h1>Bad gateway</h1>\n</html>\n\n", b"upstream: error\n\n", b"oops"])
+def test_what_is_no_event_stream_is_malformed_and_not_cut(dialect: str, body: bytes) -> None:
+    got, watch = watched(dialect, [BEGUN[dialect], body])
+    assert (watch.malformed, got.failure, got.complete) == (True, None, False)
+
+
+@pytest.mark.parametrize("dialect", sorted(BEGUN))
+@pytest.mark.parametrize(
+    "body", [b"", b": keepalive\n\n", b"event: ping\nid: 7\nretry: 3\n\n", b"\n\n", b"data: [DONE]\n\n", b"event:\n\n"]
+)
+def test_a_stream_that_ends_early_is_cut_and_not_malformed(dialect: str, body: bytes) -> None:
+    _, watch = watched(dialect, [b"\xef\xbb\xbf" + BEGUN[dialect], body])
+    assert (watch.malformed, watch.failure) == (False, None)
+
+
+@pytest.mark.parametrize("dialect", sorted(BEGUN))
+@pytest.mark.parametrize("cut", [b'data: {"choices":[{"index":0,"del', b'{"error":{"mess'])
+def test_an_event_without_its_end_is_a_cut_stream(dialect: str, cut: bytes) -> None:
+    got, watch = watched(dialect, [BEGUN[dialect], cut])
+    assert got.failure is not None and got.failure.kind == "cut"
+    assert not watch.malformed
+    assert got == through_the_decoder(CODECS[dialect], [BEGUN[dialect], cut], include_usage=True)
+
+
 def test_calls_are_noticed_though_their_deltas_pass_unread() -> None:
     shape = b'data: {"choices":[{"index":0,"delta":{"tool_calls":[%b]},"finish_reason":null}]}\n\n'
     text = b'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n'

@@ -260,8 +260,8 @@ def test_an_error_and_the_failed_response_after_it_are_one_failure() -> None:
         (b'data: {"type":"error","code":"server_error","message":"x","sequence_number":3}\n\n', "server_error"),
         (b'data: {"error":{"code":"context_length_exceeded","message":"x"}}\n\n', "context_length"),
         (b'{"error":{"code":"insufficient_quota"}}\n\n', "credit"),
-        (b"data: {oops\n\n", "server_error"),
-        (b"data: 5\n\n", "server_error"),
+        (b"data: {oops\n\n", "malformed"),
+        (b"data: 5\n\n", "malformed"),
     ],
 )
 def test_every_form_of_error_in_a_stream_is_typed_and_kept_back(raw: bytes, kind: str) -> None:
