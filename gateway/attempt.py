@@ -10,10 +10,11 @@ from gateway.exchange import Exchange
 from gateway.protocol.codec import Codec, EncodedRequest, Passed, StreamDecoder, Target
 from gateway.protocol.conversation import NOTHING, Conversation
 from gateway.protocol.dialects import CLIENT_CODECS, GLANCES, UPSTREAM_CODECS
-from gateway.protocol.glance import Glance, Seen, StreamWatch
+from gateway.protocol.embeddings.request import DIALECT as EMBEDDINGS
+from gateway.protocol.glance import Glance, Seen, StreamWatch, seen_in
 from gateway.protocol.problem import ProtocolError
 from gateway.protocol.quirks.hosts import quirks_of
-from gateway.protocol.reply import Reply, StreamError
+from gateway.protocol.reply import Finished, Reply, StreamError, UsageReport, UsageSeen
 from gateway.protocol.sampling import without_sampling
 from gateway.request import ClientRequest, text_headers
 from gateway.upstream.address import dialect_for, prepared
@@ -24,6 +25,8 @@ from routing.planner import RouteStep
 from routing.policy.candidate import CredentialInfo
 
 SPOKEN = frozenset(UPSTREAM_CODECS)
+_PLAIN_ENDS = frozenset(("", "stop"))
+_SILENT_TOKENS = 1  # some count the end itself
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 256 * 1024
 
@@ -55,6 +58,20 @@ class Opened:
     @property
     def deployment(self) -> DeploymentInfo:
         return self.step.deployment
+
+    def is_empty(self, stream: bool) -> bool:
+        """A good end without a word, and without a reason for it."""
+        if self.dialect == EMBEDDINGS:
+            return False
+        if stream and self.decoder is not None:
+            events = [event for passed in self.held_back for event in passed.events]
+            usage = next((event.report for event in events if isinstance(event, UsageSeen)), None)
+            finish = next((event.reason.value for event in events if isinstance(event, Finished)), "")
+            return not any(event.is_content for event in events) and _is_silence(finish, usage)
+        seen = self.watch.seen if self.watch is not None else self.seen
+        if seen is None and self.reply is not None:
+            seen = seen_in(self.reply)
+        return seen is not None and not seen.content and _is_silence(seen.finish_reason, seen.usage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +267,10 @@ class Sender:
             return
         if not decoder.complete:
             raise AttemptFailure("cut", status=200)
+
+
+def _is_silence(finish: str, usage: UsageReport | None) -> bool:
+    return finish in _PLAIN_ENDS and (usage is None or usage.usage.output_size <= _SILENT_TOKENS)
 
 
 def _take(opened: Opened, passed: list[Passed]) -> bool:

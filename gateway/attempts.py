@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from typing import Any
 
 from gateway.attempt import SPOKEN, Opened, Sender, Untranslatable
 from gateway.config import GatewayConfig
-from gateway.errors import BadRequest, NotAvailable
+from gateway.errors import BadRequest, GatewayError, NotAvailable
 from gateway.exchange import Exchange
 from gateway.guard import Guard
 from gateway.health import Health
+from gateway.hedge import race
 from gateway.upstream.address import dialect_for
 from gateway.upstream.failures import AttemptFailure, to_caller
 from observability.records import AttemptRecord
@@ -25,7 +29,19 @@ _MOST_SENT = 12  # attempts of one request, whatever the plan holds
 class Attempts:
     """Tries the steps of one exchange in order."""
 
-    __slots__ = ("_config", "_current", "_exchange", "_guard", "_health", "_sender", "_waits_s")
+    __slots__ = (
+        "_config",
+        "_current",
+        "_empty",
+        "_exchange",
+        "_failure",
+        "_guard",
+        "_health",
+        "_sender",
+        "_too_small",
+        "_untold",
+        "_waits_s",
+    )
 
     def __init__(self, exchange: Exchange, sender: Sender, guard: Guard, health: Health, config: GatewayConfig) -> None:
         self._exchange = exchange
@@ -34,6 +50,10 @@ class Attempts:
         self._health = health
         self._config = config
         self._current: DeploymentInfo | None = None
+        self._failure: AttemptFailure | None = None  # the last one
+        self._untold: Untranslatable | None = None  # the first one
+        self._empty: Opened | None = None  # a good answer with nothing in it
+        self._too_small: DeploymentInfo | None = None  # the prompt was too long for it
         self._waits_s = 0.0  # until the first of what was skipped may be tried again
 
     @property
@@ -43,50 +63,83 @@ class Attempts:
 
     async def open(self) -> Opened:
         """The first attempt that answers. Raises GatewayError when none does, or the request is at fault."""
-        exchange = self._exchange
-        plan = exchange.plan
+        plan = self._exchange.plan
         assert plan is not None
-        failure: AttemptFailure | None = None
-        untold: Untranslatable | None = None
-        least_context: tuple[int | None] | None = None  # of the deployment that the prompt was too long for
-        for step in plan.steps:
-            deployment = step.deployment
-            if least_context is not None and not failover.takes_more(deployment.context_length, least_context[0]):
-                continue
-            tried: list[int] = []
-            while len(exchange.attempts) < _MOST_SENT:
-                admitted = await self._admit(step, tried)
-                if admitted is None:
+        opened: Opened | None = None
+        try:
+            for place, step in enumerate(plan.steps):
+                opened = await self._try(step, plan.steps[place + 1 :])
+                if opened is not None or self._is_over():
                     break
-                credential = admitted[0]
-                started = time.perf_counter()
-                try:
-                    return await self._attempt(step, credential, started)
-                except Untranslatable as lossy:
-                    # Nothing was sent: another deployment may speak a dialect that has it.
-                    untold = untold or lossy
-                    self._health.withdrew(deployment, credential)
-                    break
-                except AttemptFailure as failed:
-                    failure = failed
-                self._failed(step, credential, started, failure)
-                then = failover.after(failure.error_class, larger_context=exchange.policy.larger_context_fallback)
-                if then == "stop":
-                    raise to_caller(failure, len(exchange.attempts))
-                if then == "larger_context":
-                    least_context = (deployment.context_length,)
-                if then != "other_credential" or credential is None:
-                    break
-                tried.append(credential.id)
-        if failure is None and untold is not None:
-            raise BadRequest(untold.message, code=untold.code, param=untold.param)
-        if failure is None:
-            raise NotAvailable(
-                "No provider of this model is available just now.",
-                code="provider_unavailable",
-                retry_after_s=max(1, round(self._waits_s)),
-            )
-        raise to_caller(failure, len(exchange.attempts))
+            if opened is None and self._empty is not None:
+                opened = self._take_back(self._empty)
+        finally:
+            if self._empty is not None and opened is not self._empty:
+                await self._empty.response.close()
+        if opened is None:
+            raise self._trouble()
+        return opened
+
+    def _is_over(self) -> bool:
+        return self._failure is not None and self._after(self._failure) == "stop"
+
+    def _after(self, failure: AttemptFailure) -> failover.Next:
+        return failover.after(failure.error_class, larger_context=self._exchange.policy.larger_context_fallback)
+
+    def _trouble(self) -> GatewayError:
+        if self._failure is not None:
+            return to_caller(self._failure, len(self._exchange.attempts))
+        if self._untold is not None:
+            return BadRequest(self._untold.message, code=self._untold.code, param=self._untold.param)
+        return NotAvailable(
+            "No provider of this model is available just now.",
+            code="provider_unavailable",
+            retry_after_s=max(1, round(self._waits_s)),
+        )
+
+    async def _try(self, step: RouteStep, rest: Sequence[RouteStep]) -> Opened | None:
+        """One deployment, with another of its credentials where one was at fault. None: on to the next step."""
+        deployment = step.deployment
+        too_small = self._too_small
+        if too_small is not None and not failover.takes_more(deployment.context_length, too_small.context_length):
+            return None
+        tried: list[int] = []
+        while len(self._exchange.attempts) < _MOST_SENT:
+            admitted = await self._admit(step, tried)
+            if admitted is None:
+                return None
+            credential = admitted[0]
+            started = time.perf_counter()
+            try:
+                opened = await self._attempt(step, credential, started, rest)
+            except Untranslatable as lossy:
+                # Nothing was sent: another deployment may speak a dialect that has it.
+                self._untold = self._untold or lossy
+                self._health.withdrew(deployment, credential)
+                return None
+            except AttemptFailure as failed:
+                failure = failed
+            else:
+                if not rest or self._empty is not None or not opened.is_empty(self._exchange.stream):
+                    return opened
+                # It may be all there is to say; but if another has more, that is the answer.
+                self._empty, failure = opened, AttemptFailure("empty", status=200)
+            self._fail(step, credential, started, failure)
+            then = self._after(failure)
+            if then == "larger_context":
+                self._too_small = deployment
+            if then != "other_credential" or credential is None:
+                return None
+            tried.append(credential.id)
+        return None
+
+    def _take_back(self, opened: Opened) -> Opened:
+        """Nobody had more to say than this empty answer."""
+        exchange = self._exchange
+        exchange.attempts = [attempt for attempt in exchange.attempts if attempt.number != opened.number]
+        exchange.deployment, exchange.model = opened.deployment, opened.step.model
+        exchange.delivery.began = True
+        return opened
 
     async def _admit(self, step: RouteStep, tried: list[int]) -> tuple[CredentialInfo | None] | None:
         """With which credential this deployment may be asked now; None: not at all."""
@@ -105,7 +158,9 @@ class Attempts:
         if retry_after_s > 0:
             self._waits_s = min(self._waits_s or retry_after_s, retry_after_s)
 
-    async def _attempt(self, step: RouteStep, credential: CredentialInfo | None, started: float) -> Opened:
+    async def _attempt(
+        self, step: RouteStep, credential: CredentialInfo | None, started: float, rest: Sequence[RouteStep]
+    ) -> Opened:
         exchange, guard = self._exchange, self._guard
         number = len(exchange.attempts) + 1
         self._current = exchange.deployment = step.deployment
@@ -113,9 +168,9 @@ class Attempts:
         exchange.delivery.began = True
         guard.attempt_begins(self._health.first_token_limit_s(step.deployment.id) if exchange.stream else 0.0)
         try:
-            opened = await self._sender.open(number, step, credential, started)
+            opened = await self._send(number, step, credential, started, rest)
             exchange.dropped = opened.dropped
-            self._health.opened(step.deployment, credential)
+            self._health.opened(opened.deployment, opened.credential)
             return opened
         except asyncio.CancelledError:
             reason = guard.stopped()
@@ -134,9 +189,47 @@ class Attempts:
             guard.attempt_ends()
             exchange.upstream_s += time.perf_counter() - started
 
-    def _failed(
+    async def _send(
+        self,
+        number: int,
+        step: RouteStep,
+        credential: CredentialInfo | None,
+        started: float,
+        rest: Sequence[RouteStep],
+    ) -> Opened:
+        """One attempt; where the project wants it, a second one beside it once the first is slower than usual."""
+        exchange = self._exchange
+        after_s = 0.0
+        if exchange.policy.hedge and exchange.stream and rest:
+            after_s = self._health.hedge_after_s(step.deployment.id)
+        if not after_s:
+            return await self._sender.open(number, step, credential, started)
+        spare: list[tuple[RouteStep, CredentialInfo | None, float]] = []
+
+        def second() -> Coroutine[Any, Any, Opened] | None:
+            for other in rest:
+                admission = self._health.admission(other.deployment, (), exchange.chance)
+                if not admission.refusal and not admission.probes:
+                    spare.append((replace(other, reason="hedge"), admission.credential, time.perf_counter()))
+                    return self._sender.open(number + 1, *spare[0])
+            return None
+
+        opened, outcome = await race(self._sender.open(number, step, credential, started), after_s, second)
+        if outcome.other_began:
+            loser = (step, credential, started) if outcome.winner else spare[0]
+            failure = outcome.other_failed
+            if not isinstance(failure, AttemptFailure):
+                failure = AttemptFailure("hedged")  # stopped: the other was sooner
+            self._record(number + (1 - outcome.winner), loser[0], loser[2], failure)
+            self._health.failed(loser[0].deployment, loser[1], failure.error_class, failure.retry_after_s)
+            exchange.deployment, exchange.model = opened.deployment, opened.step.model
+            self._current = opened.deployment
+        return opened
+
+    def _fail(
         self, step: RouteStep, credential: CredentialInfo | None, started: float, failure: AttemptFailure
     ) -> None:
+        self._failure = failure
         self._exchange.delivery.began = False
         self._record(len(self._exchange.attempts) + 1, step, started, failure)
         self._health.failed(step.deployment, credential, failure.error_class, failure.retry_after_s)
@@ -149,7 +242,7 @@ class Attempts:
                 provider=step.deployment.provider,
                 deployment_id=step.deployment.id,
                 dialect=dialect_for(step.deployment, exchange.endpoint, SPOKEN) or step.deployment.dialect,
-                reason=step.reason if number == 1 else "failover",
+                reason=step.reason if number == 1 or step.reason == "hedge" else "failover",
                 started_ms=int((started - exchange.started) * 1000),
                 first_token_ms=None,
                 duration_ms=int((time.perf_counter() - started) * 1000),

@@ -27,7 +27,8 @@ from routing.policy.auto import is_auto, models_for
 from routing.policy.eligibility import OURS, WISHED, may_use
 from routing.policy.family import relatives
 from routing.policy.needs import Needs
-from routing.policy.project import DEFAULT, ProjectPolicy, Unreadable
+from routing.policy.project import DEFAULT, ProjectPolicy
+from routing.policy.reading import Unreadable
 from routing.policy.rules import Occasion, Rule, direct, first_match
 from routing.policy.wishes import NO_WISHES, MaxPrice, Wishes
 

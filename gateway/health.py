@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from math import exp
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -31,6 +32,8 @@ _PUBLISH_EVERY_S = 1.0
 _LEAST_FIRST_TOKEN_S = 30.0
 _USUAL_TIMES = 20.0  # an attempt that takes so much longer than usual for its first token is given up
 _TIMED_ENOUGH = 10.0
+_LEAST_HEDGE_S = 0.05
+_P95 = 1.645  # standard deviations
 _TROUBLE = (RedisError, OSError, TimeoutError)
 
 Kind = Literal["deployment", "credential"]
@@ -188,6 +191,14 @@ class Health:
     def first_token_limit_s(self, deployment_id: int) -> float:
         """How long a stream may take until its first content."""
         return self._limits.get(deployment_id, self._patience_s)
+
+    def hedge_after_s(self, deployment_id: int) -> float:
+        """After which a first token is later than 19 of 20; 0 where too little is known to say so."""
+        vitals = self.vitals(deployment_id)
+        if vitals.timed < _TIMED_ENOUGH:
+            return 0.0
+        # The mean of a lognormal distribution to its 95th percentile.
+        return max(_LEAST_HEDGE_S, vitals.first_token_s * exp(_P95 * vitals.spread - vitals.spread**2 / 2))
 
     def vitals(self, deployment_id: int) -> Vitals:
         """What is known now."""

@@ -219,7 +219,7 @@ def _record_answered(exchange: Exchange, opened: Opened, services: Services, err
             provider=opened.deployment.provider,
             deployment_id=opened.deployment.id,
             dialect=opened.dialect,
-            reason=opened.step.reason if opened.number == 1 else "failover",
+            reason=opened.step.reason if opened.number == 1 or opened.step.reason == "hedge" else "failover",
             started_ms=int(begun * 1000),
             first_token_ms=None if waited is None else int(waited * 1000),
             duration_ms=int(took * 1000),

@@ -21,7 +21,7 @@ FORGIVEN_S: Final = 300.0  # after so long without trouble, opening begins with 
 # Whose failure it is. What is in neither is the caller's own and counts nowhere.
 DEPLOYMENTS: Final = frozenset(
     {"overloaded", "server_error", "connect_failed", "connect_timeout", "first_byte_timeout", "first_token_timeout",
-     "stalled", "cut", "malformed", "empty", "not_found", "oversized"}
+     "stalled", "cut", "malformed", "not_found", "oversized"}
 )  # fmt: skip
 CREDENTIALS: Final = frozenset({"rate_limited", "credential", "credit"})
 

@@ -33,7 +33,7 @@ WISHED: Final = frozenset(
 # much as an estimate that was rounded down.
 _SMALLEST: Final = 0.7
 _LARGEST: Final = 1.45
-_ANYBODYS_CONTEXT: Final = 4_000  # what is believed of a model whose context length nobody knows
+_ANYBODYS_CONTEXT: Final = 8_000  # what is believed of a model whose context length nobody knows
 _CAPABILITIES: Final = {"images": "vision", "audio": "audio_input"}
 _MODALITIES: Final = {"images": "image", "audio": "audio", "video": "video", "files": "pdf"}
 _BY_CAPABILITY: Final = {
@@ -135,11 +135,9 @@ def lacks_parameters(deployment: DeploymentInfo, model: ModelInfo, needs: Needs)
 
 
 def _fits(context: int | None, needs: Needs, *, sure: bool) -> bool:
-    if context is None:
-        return not sure or needs.prompt_tokens <= _ANYBODYS_CONTEXT
-    if not sure:
-        return needs.prompt_tokens * _SMALLEST <= context
-    return needs.prompt_tokens * _LARGEST + (needs.max_output_tokens or 0) <= context
+    if sure:
+        return needs.prompt_tokens * _LARGEST + (needs.max_output_tokens or 0) <= (context or _ANYBODYS_CONTEXT)
+    return context is None or needs.prompt_tokens * _SMALLEST <= context
 
 
 def _lacking(model: ModelInfo, needs: Needs, *, sure: bool) -> str:

@@ -20,7 +20,8 @@ _PRIOR_TIMED: Final = 2.0  # and for times
 _PRIOR_TOKENS: Final = 400.0
 _MOST_SPREAD: Final = 1.5
 _LEAST_S: Final = 0.001
-_NOT_THEIRS: Final = CALLERS_OWN | {"client_left", "deadline"}
+# An empty answer may be what was asked for, and whoever wants to can ask for many.
+_NOT_THEIRS: Final = CALLERS_OWN | {"client_left", "deadline", "empty", "hedged"}
 
 
 class Sample(NamedTuple):
