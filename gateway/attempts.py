@@ -232,7 +232,8 @@ class Attempts:
         self._failure = failure
         self._exchange.delivery.began = False
         self._record(len(self._exchange.attempts) + 1, step, started, failure)
-        self._health.failed(step.deployment, credential, failure.error_class, failure.retry_after_s)
+        lost_s = time.perf_counter() - started
+        self._health.failed(step.deployment, credential, failure.error_class, failure.retry_after_s, lost_s)
 
     def _record(self, number: int, step: RouteStep, started: float, failure: AttemptFailure) -> None:
         exchange = self._exchange

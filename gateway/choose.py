@@ -23,13 +23,14 @@ from gateway.upstream.address import dialect_for
 from gateway.wishes import wishes_of
 from routing import planner
 from routing.catalogue import Catalogue, CatalogueSnapshots, DeploymentInfo, ModelInfo
-from routing.policy.auto import is_auto, models_for
+from routing.policy.auto import is_auto, models_for, rough_prices
 from routing.policy.eligibility import OURS, WISHED, may_use
 from routing.policy.family import relatives
 from routing.policy.needs import Needs
 from routing.policy.project import DEFAULT, ProjectPolicy
 from routing.policy.reading import Unreadable
 from routing.policy.rules import Occasion, Rule, direct, first_match
+from routing.policy.weights import PRESETS, Weights
 from routing.policy.wishes import NO_WISHES, MaxPrice, Wishes
 
 _EMBEDDINGS = "openai_embeddings"
@@ -55,6 +56,7 @@ class Choices:
         self._plans: dict[_Key, planner.RoutePlan] = {}
         self._policies: dict[str, ProjectPolicy] = {"": DEFAULT}
         self._kept_until = 0.0
+        self._rough: tuple[tuple[int, int], Mapping[str, float]] | None = None
 
     @property
     def prices(self) -> PriceBook:
@@ -84,7 +86,8 @@ class Choices:
         own = caller.organization_id if (ORGANIZATION, caller.organization_id) in markups else 0
         whose = 0 if policy is DEFAULT else caller.project_id
         by_rule = 0 if rule is None else rule.id
-        key = (exchange.model_asked, whose, policy.version, by_rule, wishes, needs, own, caller.allowed_models)
+        alike = wishes._replace(session="") if wishes.session else wishes
+        key = (exchange.model_asked, whose, policy.version, by_rule, alike, needs, own, caller.allowed_models)
         plan = self._plans.get(key)
         if plan is None:
             plan = self._plans[key] = self._decide(exchange, caller, wishes, rule, needs, own)
@@ -143,7 +146,8 @@ class Choices:
         catalogue, at, policy = self.prices.catalogue, exchange.at, exchange.policy
         name, wishes = named(exchange.model_asked, wishes, lambda one: _knows(catalogue, policy, one))
         directed = direct(name, wishes, rule)
-        groups = [_group(catalogue, caller, policy, needs, names, at) for names in directed.groups]
+        weights = directed.weights or PRESETS.get(directed.wishes.preset, policy.weights)
+        groups = [self._group(caller, policy, needs, names, at, weights) for names in directed.groups]
         if policy.same_family_fallback and not groups[0].auto:
             groups += [planner.Group((one,), True) for one in _relatives(catalogue, groups[0].models)]
         asking = planner.Asking(
@@ -164,6 +168,45 @@ class Choices:
         except planner.NoDeployment as none:
             raise _nobody(none, name) from None
 
+    def _group(
+        self,
+        caller: Caller,
+        policy: ProjectPolicy,
+        needs: Needs,
+        names: Sequence[str],
+        at: datetime,
+        weights: Weights,
+    ) -> planner.Group:
+        catalogue = self.prices.catalogue
+        models: list[ModelInfo] = []
+        auto = False
+        for asked in names:
+            name = policy.aliases.get(asked.strip().lower(), asked)
+            if is_auto(name):
+                auto = True
+                models += models_for(
+                    catalogue.models.values(),
+                    lambda model: may_use(model, caller.allowed_models, policy),
+                    needs,
+                    at,
+                    weights=weights,
+                    prices=self._rough_prices(at),
+                )
+            else:
+                model = _model(catalogue, name, policy)
+                if len(names) == 1:
+                    _check_allowed(caller, model.slug)  # before anything is said about who could serve it
+                models.append(model)
+        return planner.Group(tuple({model.slug: model for model in models}.values()), auto)
+
+    def _rough_prices(self, at: datetime) -> Mapping[str, float]:
+        """Kept for as long as the catalogue stays the same, and an hour at most: a schedule may change a card."""
+        catalogue = self.prices.catalogue
+        of = (id(catalogue), at.hour)
+        if self._rough is None or self._rough[0] != of:
+            self._rough = (of, rough_prices(catalogue, at))
+        return self._rough[1]
+
 
 class CallerPrices:
     """What deployments cost one caller at one moment, in nano-USD."""
@@ -176,11 +219,11 @@ class CallerPrices:
     def expected_nanos(self, deployment: DeploymentInfo, prompt_tokens: int, output_tokens: int) -> int:
         return self._nanos(deployment, TokenUsage(input=prompt_tokens, output=output_tokens))
 
-    def per_million(self, deployment: DeploymentInfo) -> MaxPrice:
+    def per_million(self, deployment: DeploymentInfo, prompt_tokens: int) -> MaxPrice:
         return MaxPrice(
-            prompt=self._nanos(deployment, TokenUsage(input=_MILLION, request=0), prompt_size=0),
-            completion=self._nanos(deployment, TokenUsage(output=_MILLION, request=0), prompt_size=0),
-            request=self._nanos(deployment, TokenUsage(request=1), prompt_size=0),
+            prompt=self._nanos(deployment, TokenUsage(input=_MILLION, request=0), prompt_size=prompt_tokens),
+            completion=self._nanos(deployment, TokenUsage(output=_MILLION, request=0), prompt_size=prompt_tokens),
+            request=self._nanos(deployment, TokenUsage(request=1), prompt_size=prompt_tokens),
             image=0,
         )
 
@@ -217,26 +260,6 @@ def _rounded(number: int) -> int:
 
 def _knows(catalogue: Catalogue, policy: ProjectPolicy, name: str) -> bool:
     return name in policy.aliases or catalogue.resolve(name) is not None or bool(catalogue.successor_of(name))
-
-
-def _group(
-    catalogue: Catalogue, caller: Caller, policy: ProjectPolicy, needs: Needs, names: Sequence[str], at: datetime
-) -> planner.Group:
-    models: list[ModelInfo] = []
-    auto = False
-    for asked in names:
-        name = policy.aliases.get(asked.strip().lower(), asked)
-        if is_auto(name):
-            auto = True
-            models += models_for(
-                catalogue.models.values(), lambda model: may_use(model, caller.allowed_models, policy), needs, at
-            )
-        else:
-            model = _model(catalogue, name, policy)
-            if len(names) == 1:
-                _check_allowed(caller, model.slug)  # before anything is said about who could serve it
-            models.append(model)
-    return planner.Group(tuple({model.slug: model for model in models}.values()), auto)
 
 
 def _relatives(catalogue: Catalogue, models: Sequence[ModelInfo]) -> tuple[ModelInfo, ...]:

@@ -145,6 +145,7 @@ class Health:
             for key in _keys(deployment, credential):
                 breaker = self._breakers.get(key)
                 if breaker is not None and breaker.succeeded(time.time()):
+                    self._closed(key, time.time())
                     self._changed[key] = 0.0
                     self._forget_probe(key)
                     log.info("breaker_closed", kind=key[0], id=key[1])
@@ -160,7 +161,7 @@ class Health:
         """The attempt that answered is over; with an error class where it broke off. As `Sample` has them."""
         self._samples.append(Sample(deployment_id, error_class, first_token_s, output_tokens, generation_s))
         if error_class in DEPLOYMENTS:
-            self._count_failure(("deployment", deployment_id), None, at_once=False)
+            self._count_failure(("deployment", deployment_id), None, 0.0, at_once=False)
 
     def failed(
         self,
@@ -168,15 +169,16 @@ class Health:
         credential: CredentialInfo | None,
         error_class: str,
         retry_after_s: float | None = None,
+        lost_s: float = 0.0,
     ) -> None:
-        """An attempt brought nothing."""
+        """An attempt brought nothing and took `lost_s`."""
         self._samples.append(Sample(deployment.id, error_class))
         if error_class in DEPLOYMENTS:
-            self._count_failure(("deployment", deployment.id), retry_after_s, at_once=False)
+            self._count_failure(("deployment", deployment.id), retry_after_s, lost_s, at_once=False)
         elif error_class in CREDENTIALS:
             # Where there is no credential, or it serves nothing else, the deployment stands for it.
             key: _Key = ("deployment", deployment.id) if credential is None else ("credential", credential.id)
-            self._count_failure(key, retry_after_s, at_once=error_class != "rate_limited")
+            self._count_failure(key, retry_after_s, lost_s, at_once=error_class != "rate_limited")
             if credential is not None:
                 self._return_probe(("deployment", deployment.id))
         else:
@@ -208,14 +210,19 @@ class Health:
         return self._record.vitals(deployment_id, now, "closed" if breaker is None else breaker.state(now))
 
     # --- Breakers --------------------------------------------------------------------------------------------------
-    def _count_failure(self, key: _Key, retry_after_s: float | None, *, at_once: bool) -> None:
+    def _count_failure(self, key: _Key, retry_after_s: float | None, lost_s: float, *, at_once: bool) -> None:
         breaker = self._breakers.get(key)
         if breaker is None:
             breaker = self._breakers[key] = Breaker()
-        if breaker.failed(time.time(), retry_after_s=retry_after_s, at_once=at_once):
+        if breaker.failed(time.time(), retry_after_s=retry_after_s, lost_s=lost_s, at_once=at_once):
             self._changed[key] = breaker.open_until
             self._forget_probe(key)
             log.warning("breaker_opened", kind=key[0], id=key[1], for_s=round(breaker.retry_after_s(time.time()), 1))
+
+    def _closed(self, key: _Key, now: float) -> None:
+        if key[0] == "deployment":
+            self._take_in_samples(now)
+            self._record.forgive(key[1], now)
 
     def _return_probe(self, key: _Key) -> None:
         breaker = self._breakers.get(key)
@@ -257,6 +264,7 @@ class Health:
                 self._breakers.setdefault(key, Breaker()).open_until_then(float(until), now)
             elif not until and key in self._breakers:
                 self._breakers[key].close(now)
+                self._closed(key, now)
 
     def _take_in_samples(self, now: float) -> None:
         if self._samples:

@@ -165,7 +165,11 @@ class _Attempt:
                     self._clock.usage = event.report.usage
                 if event.is_content:
                     self._clock.content()
-        return self._clock.finding("" if decoder.complete else "cut")
+        if not decoder.complete:
+            return self._clock.finding("cut")
+        # A model that thinks first may use up the few tokens on that, and show nothing.
+        used = self._clock.usage is not None and self._clock.usage.output_size > 0
+        return self._clock.finding("" if used or self._clock.first_token_s is not None else "empty")
 
 
 def _encoded(deployment: DeploymentInfo, model: ModelInfo, dialect: str, codec: Codec) -> EncodedRequest:

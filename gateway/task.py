@@ -38,7 +38,7 @@ def _has_code(text: str) -> bool:
 
 def _last_said(source: JsonObject) -> list[str]:
     """The texts of the last turn of the user, in whichever dialect."""
-    turns = source.get("messages") or source.get("input") or source.get("contents")
+    turns = source.get("messages") or source.get("input") or source.get("contents") or source.get("prompt")
     if type(turns) is not list:
         return [turns] if type(turns) is str else []
     for turn in turns[: -_LAST_TURNS - 1 : -1]:

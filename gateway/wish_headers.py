@@ -14,7 +14,6 @@ LONGEST: Final = 4096
 _MEANINGS: Final[Mapping[bytes, tuple[tuple[str, ...], str]]] = {
     b"x-router-models": (("models",), _LIST),
     b"x-router-session": (("session_id",), _TEXT),
-    b"x-session-id": (("session_id",), _TEXT),
     b"x-router-provider-order": (("provider", "order"), _LIST),
     b"x-router-provider-only": (("provider", "only"), _LIST),
     b"x-router-provider-ignore": (("provider", "ignore"), _LIST),

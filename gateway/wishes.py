@@ -17,6 +17,7 @@ MOST_MODELS: Final = 16
 MOST_PROVIDERS: Final = 50
 LONGEST_NAME: Final = 160
 LONGEST_SESSION: Final = 256
+_THEIR_SESSION: Final = b"x-session-id"  # of OpenRouter, and of several coding agents
 _MOST_USD: Final = 1_000_000
 _NANOS: Final = 1_000_000_000
 _ROUTES: Final = frozenset(("fallback", "sort"))  # what OpenRouter has ever taken there
@@ -54,8 +55,14 @@ def wishes_of(routing: JsonObject, headers: Mapping[bytes, bytes], hash_session:
     Raises ProtocolError naming the field or header.
     """
     if not HEADERS.isdisjoint(headers):
-        return _read(_merged(_told(headers), routing), hash_session)
-    return _read(routing, hash_session) if routing else NO_WISHES
+        wishes = _read(_merged(_told(headers), routing), hash_session)
+    else:
+        wishes = _read(routing, hash_session) if routing else NO_WISHES
+    if not wishes.session and _THEIR_SESSION in headers:
+        # Clients send it to whomever: there is nothing to complain about.
+        session = headers[_THEIR_SESSION].decode("latin-1").strip()[:LONGEST_SESSION]
+        return wishes._replace(session=hash_session(session)) if session else wishes
+    return wishes
 
 
 def _told(headers: Mapping[bytes, bytes]) -> JsonObject:

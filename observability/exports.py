@@ -46,9 +46,10 @@ def usage_csv(request: HttpRequest) -> HttpResponse:
     labels = labels_of(request, chosen.by, projects)
     lines: list[Sequence[object]] = [("time", chosen.by, *_USAGE_SUMS, "charged_usd")]
     for row in found.rows:
-        sums = (getattr(row.figures, name) for name in _USAGE_SUMS)
+        figures = row.figures
+        sums = (getattr(figures, name) for name in _USAGE_SUMS)
         name = labels.get(row.name, str(row.name))
-        lines.append((row.at.isoformat(), name, *sums, _usd(row.figures.charged_nanos)))
+        lines.append((row.at.isoformat(), name, *sums, _usd(figures.charged_nanos)))
     name = f"usage-{chosen.first}-{chosen.last}-by-{chosen.by}.csv"
     return HttpResponse(_text(lines), content_type=_CSV, headers=_as_file(name))
 

@@ -1,4 +1,4 @@
-"""Reads the hourly sums, added up by day or hour and by one of their dimensions."""
+"""Reads the hourly sums, added up by hour and by one of their dimensions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final, Literal
-from zoneinfo import ZoneInfo
 
 from django.db import connection
 
@@ -14,7 +13,7 @@ from observability.hours import SUMS
 
 Dimension = Literal["model", "api_key_id", "project_id", "provider"]
 
-_SUMMED: Final = ", ".join(f"sum({name})::bigint AS {name}" for name in SUMS)
+SUMMED: Final = ", ".join(f"sum({name})::bigint AS {name}" for name in SUMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,33 +25,21 @@ class SumsRow:
     sums: tuple[int, ...]
 
 
-def read_sums(
-    organization_id: int,
-    project_ids: Sequence[int],
-    start: datetime,
-    end: datetime,
-    *,
-    by: Dimension,
-    days_of: ZoneInfo | None,
+def sums_by_hour(
+    organization_id: int, project_ids: Sequence[int], start: datetime, end: datetime, *, by: Dimension
 ) -> list[SumsRow]:
-    """From `start` up to `end`, by days of that time zone, or by hour for None. In the order of time and name.
-
-    Hours first and days from those: so the many rows are added up as they lie, and only few are turned into days.
-    """
-    hours = (
-        f"SELECT hour, {by} AS name, {_SUMMED} FROM observability_usagehour"  # noqa: S608 - parts are constants
+    """From `start` up to `end`, in the order of time and name."""
+    sql = (
+        f"SELECT hour, {by} AS name, {SUMMED} FROM observability_usagehour"  # noqa: S608 - parts are constants
         " WHERE organization_id = %(organization_id)s AND hour >= %(start)s AND hour < %(end)s"
-        f" AND project_id = ANY(%(project_ids)s) GROUP BY hour, {by}"
+        f" AND project_id = ANY(%(project_ids)s) GROUP BY hour, {by} ORDER BY 1, 2"
     )
-    at = "hour" if days_of is None else "(hour AT TIME ZONE %(zone)s)::date"
-    sql = f"SELECT {at} AS at, name, {_SUMMED} FROM ({hours}) AS hours GROUP BY 1, 2 ORDER BY 1, 2"  # noqa: S608
     values: dict[str, Any] = {
         "organization_id": organization_id,
         "project_ids": list(project_ids),
         "start": start,
         "end": end,
-        "zone": str(days_of),
     }
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
-        return [SumsRow(row[0], row[1], tuple(int(value) for value in row[2:])) for row in cursor.fetchall()]
+        return [SumsRow(row[0], row[1], row[2:]) for row in cursor.fetchall()]

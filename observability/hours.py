@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
 
+from observability.days import before_hours_change
 from observability.rows import Row
 
 _KEY_COLUMNS: Final = {
@@ -35,10 +36,12 @@ class Cursor(Protocol):
 def add_to_hours(cur: Cursor, rows: Iterable[Row]) -> None:
     """Add these requests to their hours. The caller sees to it that each request is added once.
 
-    Every writer takes the rows in the order of the unique key, so that no two wait for each other.
+    Days that are added up already and that these change are marked. Every writer takes the rows in the order of the
+    unique key, so that no two wait for each other.
     """
     sums = _sums_of(rows)
     keys = sorted(sums)
+    before_hours_change(cur, {key[:2] for key in keys})
     columns = [*zip(*keys, strict=True), *zip(*(sums[key] for key in keys), strict=True)]
     cur.execute(_ADD, [_array(column) for column in columns])
 

@@ -102,3 +102,55 @@ class UsageHour(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H} {self.model}"
+
+
+class UsageDay(models.Model):
+    """One day of one organization in one time zone whose hours are added up in `sums`. Only `rollups.py` makes them.
+
+    A day that has none, or a stale one, is read from its hours: it may be missing, but it is never wrong.
+    """
+
+    organization_id = models.BigIntegerField()
+    zone = models.CharField(max_length=64)
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()  # the first moment after it
+    stale = models.BooleanField(default=False)  # an hour of it has changed since
+
+    class Meta:
+        verbose_name = "usage per day"
+        verbose_name_plural = "usage per day"
+        constraints = [
+            models.UniqueConstraint(fields=["organization_id", "zone", "starts_at"], name="one_row_per_day"),
+        ]
+        indexes = [models.Index(fields=["id"], name="stale_days", condition=Q(stale=True))]
+
+    def __str__(self) -> str:
+        return f"{self.starts_at:%Y-%m-%d %H:%M} {self.zone}"
+
+
+class UsageDaySum(models.Model):
+    """Sums of a day by one of the dimensions of an hour; each dimension adds up to the same whole."""
+
+    day = models.ForeignKey(UsageDay, models.CASCADE, related_name="sums", db_index=False)
+    dimension = models.CharField(max_length=16)  # the name of UsageHour's column
+    project_id = models.BigIntegerField()
+    name = models.CharField(max_length=160)  # what stands in that column, as text
+    requests = models.BigIntegerField()
+    answered = models.BigIntegerField()
+    failed_over = models.BigIntegerField()
+    input_tokens = models.BigIntegerField()
+    cache_read_tokens = models.BigIntegerField()
+    output_tokens = models.BigIntegerField()
+    charge_nanos = models.BigIntegerField()
+    first_token_ms_sum = models.BigIntegerField()
+    first_token_count = models.BigIntegerField()
+
+    class Meta:
+        verbose_name = "sums of a day"
+        verbose_name_plural = "sums of days"
+        constraints = [
+            models.UniqueConstraint(fields=["day", "dimension", "project_id", "name"], name="one_sum_per_name"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.dimension} {self.name}"

@@ -1,17 +1,17 @@
-"""The figures of the overview, all from the hourly sums: the log itself is never scanned."""
+"""The figures of the overview, all from stored sums: the log itself is never scanned."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from django.db.models import Min, QuerySet, Sum
+from django.db.models import Min
 
 from observability.charts import BarChart, stacked_bars
-from observability.hour_sums import read_sums
+from observability.day_sums import Wanted, dearest, sums_by_day
 from observability.hours import SUMS
 from observability.models import UsageHour
 
@@ -73,20 +73,17 @@ def days_of(range_name: str, *, now: datetime, zone: ZoneInfo) -> list[date]:
     return [today - timedelta(days=ago) for ago in range(count - 1, -1, -1)]
 
 
-def hours_since(organization_id: int, project_ids: Sequence[int], start: datetime) -> QuerySet[UsageHour]:
-    return UsageHour.objects.filter(organization_id=organization_id, project_id__in=project_ids, hour__gte=start)
-
-
 def summarize(organization_id: int, project_ids: Sequence[int], days: Sequence[date], zone: ZoneInfo) -> Overview:
     """Sums for the days. An hour counts to the day in which it begins in `zone`."""
-    start, end = (datetime.combine(day, time(), tzinfo=zone) for day in (days[0], days[-1] + timedelta(days=1)))
-    by_day = read_sums(organization_id, project_ids, start, end, by="model", days_of=zone)
-    figures = figures_of(tuple(map(sum, zip(*(row.sums for row in by_day), strict=True))))
-    charges = {(row.at, row.name): row.sums[_CHARGE] for row in by_day}
-    return Overview(figures, stacked_bars(days, charges), _top_keys(hours_since(organization_id, project_ids, start)))
+    wanted = Wanted(organization_id, project_ids, days, zone)
+    by_day = sums_by_day(wanted, by="model")
+    figures = added_up([row.sums for row in by_day])
+    charges = {(row.at, row.name): row.sums[CHARGE] for row in by_day}
+    top_keys = tuple(TopKey(*found) for found in dearest(wanted, by="api_key_id", limit=MOST_KEYS))
+    return Overview(figures, stacked_bars(days, charges), top_keys)
 
 
-_CHARGE: Final = SUMS.index("charge_nanos")
+CHARGE: Final = SUMS.index("charge_nanos")
 
 
 def figures_of(sums: Sequence[int]) -> Figures:
@@ -95,13 +92,8 @@ def figures_of(sums: Sequence[int]) -> Figures:
     return Figures(charged_nanos=by_name.pop("charge_nanos"), **by_name)
 
 
-def _top_keys(hours: QuerySet[UsageHour]) -> tuple[TopKey, ...]:
-    rows = (
-        hours.values("api_key_id")
-        .annotate(charged=Sum("charge_nanos"), number=Sum("requests"))
-        .order_by("-charged", "-number", "api_key_id")[:MOST_KEYS]
-    )
-    return tuple(TopKey(row["api_key_id"], row["charged"], row["number"]) for row in rows)
+def added_up(sums: Sequence[Sequence[int]]) -> Figures:
+    return figures_of(tuple(map(sum, zip(*sums, strict=True))))
 
 
 def first_request_at(organization_id: int) -> datetime | None:
@@ -109,9 +101,3 @@ def first_request_at(organization_id: int) -> datetime | None:
     found = UsageHour.objects.filter(organization_id=organization_id).aggregate(first=Min("hour"))
     first: datetime | None = found["first"]
     return first
-
-
-def charged_so_far(organization_id: int) -> int:
-    """All charges of the organization, in nanos."""
-    found = UsageHour.objects.filter(organization_id=organization_id).aggregate(total=Sum("charge_nanos"))
-    return found["total"] or 0

@@ -1,4 +1,4 @@
-"""Sums of usage by time and by one of its dimensions, all from the hourly sums: the log itself is never read."""
+"""Sums of usage by time and by one of its dimensions, all from stored sums: the log itself is never read."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from django.http import QueryDict
 from django.utils.http import urlencode
 
 from observability.charts import BarChart, stacked_bars
-from observability.hour_sums import Dimension, SumsRow, read_sums
-from observability.overview import Figures, figures_of
+from observability.day_sums import Wanted, sums_by_day
+from observability.hour_sums import Dimension, SumsRow, sums_by_hour
+from observability.overview import CHARGE, Figures, added_up, figures_of
 
 RANGES: Final = {"today": 1, "7d": 7, "30d": 30, "90d": 90}  # days, today included
 MOST_DAYS: Final = 366
@@ -80,11 +81,16 @@ def _day(text: str) -> date | None:
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """Sums of one moment and one name: `at` is the beginning of a day or an hour in the organization's time zone."""
+    """Sums of one moment and one name, in the order of SUMS: `at` is a day, or the beginning of an hour in the
+    organization's time zone."""
 
     at: date | datetime
     name: Name
-    figures: Figures
+    sums: tuple[int, ...]
+
+    @property
+    def figures(self) -> Figures:
+        return figures_of(self.sums)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,51 +100,52 @@ class Usage:
 
     @property
     def total(self) -> Figures:
-        return add_up(row.figures for row in self.rows)
+        return added_up([row.sums for row in self.rows])
 
     def by_name(self) -> list[tuple[Name, Figures]]:
         """The dearest first."""
-        found = _grouped((row.name, row.figures) for row in self.rows)
+        found = _grouped((row.name, row.sums) for row in self.rows)
         return sorted(found.items(), key=lambda item: (-item[1].charged_nanos, -item[1].requests, str(item[0])))
 
     def by_moment(self) -> list[tuple[date | datetime, Figures]]:
         """The latest first; moments without usage are left out."""
-        found = _grouped((row.at, row.figures) for row in self.rows)
+        found = _grouped((row.at, row.sums) for row in self.rows)
         return sorted(found.items(), key=lambda item: item[0], reverse=True)
 
     def chart(self, labels: Mapping[Name, str]) -> BarChart:
         charges: dict[tuple[date, str], int] = {}
         for row in self.rows:
             place = (row.at, labels.get(row.name, str(row.name)))
-            charges[place] = charges.get(place, 0) + row.figures.charged_nanos
+            charges[place] = charges.get(place, 0) + row.sums[CHARGE]
         return stacked_bars(self.moments, charges)
 
 
 def read_usage(organization_id: int, project_ids: Sequence[int], chosen: UsageFilter, zone: ZoneInfo) -> Usage:
     """Sums for the days of the filter. An hour counts to the day in which it begins in `zone`."""
-    start = datetime.combine(chosen.first, time(), tzinfo=zone)
-    end = datetime.combine(chosen.last + timedelta(days=1), time(), tzinfo=zone)
-    by, days = DIMENSIONS[chosen.by], None if chosen.by_hour else zone
-    found = read_sums(organization_id, project_ids, start, end, by=by, days_of=days)
-    moments = _hours_between(start, end) if chosen.by_hour else _days_between(chosen)
-    return Usage(tuple(_row(one, zone) for one in found), tuple(moments))
+    by = DIMENSIONS[chosen.by]
+    if chosen.by_hour:
+        start, end = (datetime.combine(day, time(), tzinfo=zone) for day in (chosen.first, _after(chosen.last)))
+        found = sums_by_hour(organization_id, project_ids, start, end, by=by)
+        return Usage(tuple(_row(one, zone) for one in found), tuple(_hours_between(start, end)))
+    days = tuple(_days_between(chosen))
+    found = sums_by_day(Wanted(organization_id, project_ids, days, zone), by=by)
+    return Usage(tuple(_row(one, zone) for one in found), days)
+
+
+def _after(day: date) -> date:
+    return day + timedelta(days=1)
 
 
 def _row(found: SumsRow, zone: ZoneInfo) -> UsageRow:
     at = found.at.astimezone(zone) if isinstance(found.at, datetime) else found.at
-    return UsageRow(at, found.name, figures_of(found.sums))
+    return UsageRow(at, found.name, found.sums)
 
 
-def add_up(figures: Iterable[Figures]) -> Figures:
-    found = list(figures)
-    return Figures(**{name: sum(getattr(one, name) for one in found) for name in Figures.__slots__})
-
-
-def _grouped(pairs: Iterable[tuple[Group, Figures]]) -> dict[Group, Figures]:
-    found: dict[Group, list[Figures]] = {}
-    for name, figures in pairs:
-        found.setdefault(name, []).append(figures)
-    return {name: add_up(many) for name, many in found.items()}
+def _grouped(pairs: Iterable[tuple[Group, tuple[int, ...]]]) -> dict[Group, Figures]:
+    found: dict[Group, list[tuple[int, ...]]] = {}
+    for name, sums in pairs:
+        found.setdefault(name, []).append(sums)
+    return {name: added_up(many) for name, many in found.items()}
 
 
 def _days_between(chosen: UsageFilter) -> Iterable[date]:

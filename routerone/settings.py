@@ -139,6 +139,7 @@ CELERY_BEAT_SCHEDULE = {
     # A run goes on and hands over to the next by itself; this starts it again after a crash.
     "follow-journal": {"task": "gateway.tasks.follow_journal", "schedule": 5.0, "options": {"expires": 5}},
     "keep-log": {"task": "observability.tasks.keep_log", "schedule": 6 * 3600.0, "options": {"expires": 3600}},
+    "add-up-usage": {"task": "observability.tasks.add_up_usage", "schedule": 1800.0, "options": {"expires": 1800}},
     "prove-ledger": {"task": "billing.tasks.prove_ledger", "schedule": 3600.0, "options": {"expires": 3600}},
     "renew-plans": {"task": "billing.tasks.renew_plans", "schedule": 60.0, "options": {"expires": 60}},
     "expire-credit": {"task": "billing.tasks.expire_credit", "schedule": 60.0, "options": {"expires": 60}},
@@ -147,6 +148,8 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 3600.0,
         "options": {"expires": 3600},
     },
+    "probe-providers": {"task": "routing.tasks.probe", "schedule": 60.0, "options": {"expires": 60}},
+    "end-credentials": {"task": "routing.tasks.end_credentials", "schedule": 60.0, "options": {"expires": 60}},
     "sweep-holds": {"task": "gateway.tasks.sweep_holds", "schedule": 30.0, "options": {"expires": 30}},
 }
 

@@ -12,24 +12,28 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import StackedInline, TabularInline
 
 from billing.usage_records import card_has_billed
+from routing.board_admin import BoardPages
 from routing.catalogue_admin import CatalogueAdmin
 from routing.forms import CredentialForm, DeploymentForm, PriceCardForm, PriceCardFormSet, ProviderForm
+from routing.import_admin import CatalogueUploadAdmin
 from routing.markup_admin import MarkupRuleAdmin
 from routing.models import Credential, Deployment, HolidayCalendar, Model, ModelAlias, PriceCard, Provider
+from routing.price_warnings_admin import WarningPages
+from routing.rotation_admin import RotationPages
 
-__all__ = ["MarkupRuleAdmin"]  # registered where it is written
+__all__ = ["CatalogueUploadAdmin", "MarkupRuleAdmin"]  # registered where they are written
 
 
 class CredentialInline(TabularInline):  # type: ignore[misc]
     model = Credential
     form = CredentialForm
-    fields = ("name", "secret", "last_four", "enabled")
-    readonly_fields = ("last_four",)
+    fields = ("name", "secret", "last_four", "weight", "valid_until", "enabled", "disabled_reason")
+    readonly_fields = ("last_four", "valid_until")
     extra = 0
 
 
 @admin.register(Provider)
-class ProviderAdmin(CatalogueAdmin):
+class ProviderAdmin(BoardPages, RotationPages, CatalogueAdmin):
     form = ProviderForm
     inlines = (CredentialInline,)
     list_display = ("name", "slug", "enabled", "credential", "deployment_count", "currency", "region", "is_sandbox")
@@ -37,7 +41,8 @@ class ProviderAdmin(CatalogueAdmin):
     search_fields = ("name", "slug")
     actions = ("enable", "disable")
     fieldsets = (
-        (None, {"fields": ("name", "slug", "enabled", "currency", "kind", "region", "is_sandbox")}),
+        (None, {"fields": ("name", "slug", "enabled", "currency", "kind", "is_sandbox")}),
+        (_("Data"), {"fields": ("region", "trains_on_data", "zero_retention")}),
         (_("Connection"), {"fields": ("base_urls", "url_variables", "auth", "extra_headers", "on_client_leave")}),
         (
             _("Notes"),
@@ -127,7 +132,7 @@ def _any_billed(card_ids: Iterable[int]) -> bool:
 
 
 @admin.register(PriceCard)
-class PriceCardAdmin(CatalogueAdmin):
+class PriceCardAdmin(WarningPages, CatalogueAdmin):
     form = PriceCardForm
     list_display = (
         "of_model",

@@ -10,11 +10,12 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.widgets import UnfoldAdminPasswordWidget
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminPasswordWidget
 
 from billing.usage_records import card_has_billed
 from routing.credentials import encrypt
 from routing.models import Credential, Deployment, PriceCard, Provider
+from routing.rotation import last_four
 from routing.validity import (
     DIALECTS,
     TIERS,
@@ -75,9 +76,18 @@ class CredentialForm(CredentialFormBase):
         help_text=gettext_lazy("Stored encrypted and never shown again. Leave empty to keep the stored one."),
     )
 
+    weight = forms.IntegerField(
+        label=gettext_lazy("weight"),
+        min_value=0,
+        max_value=1000,
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text=gettext_lazy("Its share of the requests. 0: only where the others cannot."),
+    )
+
     class Meta:
         model = Credential
-        fields = ("name", "enabled")
+        fields = ("name", "weight", "enabled", "disabled_reason")
 
     def clean_secret(self) -> str:
         secret = str(self.cleaned_data["secret"] or "")
@@ -87,6 +97,10 @@ class CredentialForm(CredentialFormBase):
             raise ValidationError(_("A secret has no spaces or line breaks."))
         return secret
 
+    def clean_weight(self) -> int:
+        weight = self.cleaned_data["weight"]
+        return 1 if weight is None else int(weight)
+
     def has_changed(self) -> bool:
         # An added row that was left as it is carries only defaults and is no credential.
         return super().has_changed() if self.instance.pk else bool(self.data.get(self.add_prefix("secret")))
@@ -95,7 +109,7 @@ class CredentialForm(CredentialFormBase):
         secret = self.cleaned_data.get("secret")
         if secret:
             self.instance.secret_encrypted = encrypt(secret, settings.CREDENTIAL_KEYS)
-            self.instance.last_four = secret[-4:] if len(secret) >= 12 else ""
+            self.instance.last_four = last_four(secret)
         saved: Credential = super().save(commit)
         return saved
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from django.db.models import Exists, OuterRef, Prefetch, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models.functions import Now
 
 from billing.models.rates import ExchangeRate
 from billing.pricing.rates import RateCard, rate_of
@@ -95,6 +96,7 @@ def listings(at: datetime, models: QuerySet[Model] | None = None, *, standard_on
 def _with_offers(models: QuerySet[Model], *, standard_only: bool) -> QuerySet[Model]:
     cards = PriceCard.objects.filter(tier="standard") if standard_only else PriceCard.objects.all()
     stored = Credential.objects.filter(provider=OuterRef("provider"), enabled=True)
+    stored = stored.filter(Q(valid_until=None) | Q(valid_until__gt=Now()))
     deployments = (
         Deployment.objects.select_related("provider")
         .annotate(has_credential=Exists(stored))
@@ -219,6 +221,7 @@ def _info(model: Model, row: Deployment) -> DeploymentInfo:
         is_sandbox=provider.is_sandbox,
         enabled=row.enabled,
         provider_enabled=provider.enabled,
+        draining=row.drained_at is not None or provider.drained_at is not None,
     )
 
 

@@ -7,7 +7,7 @@ the work.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.protocol.codec import NO_TARGET, Codec, EncodedRequest, Passed, Target
@@ -59,7 +59,7 @@ class Seen:
     content: bool = False
     complete: bool = False
     text_tokens: float = 0.0
-    own_costs: bool = False
+    own_costs: bool = field(default=False, compare=False)
 
 
 class Glance(Protocol):

@@ -43,6 +43,8 @@ def read_offering(node: Node, speaks: Mapping[str, Collection[str]]) -> Offering
             "cross_check": node.text("cross_check", default="", longest=16),
             "as_of": node.day("as_of"),
             "note": node.text("note", default="", longest=5000),
+            **data_policy(node),
+            **({"region": region} if (region := node.text("region", default="", longest=32)) else {}),
         },
         initial={name: value for name, value in initial.items() if value is not None},
         price_cards=_price_cards(node),
@@ -66,6 +68,12 @@ def read_currency(node: Node, *, default: str) -> str:
     if currency != default and not _CURRENCY.fullmatch(currency):
         node.child("currency").complain(f"is {currency!r}; must be three capital letters")
     return currency
+
+
+def data_policy(node: Node) -> dict[str, bool]:
+    """Only what the file states: where it says nothing, what staff found out stays."""
+    stated = {name: node.flag(name) for name in ("trains_on_data", "zero_retention")}
+    return {name: value for name, value in stated.items() if value is not None}
 
 
 def _price_cards(node: Node) -> tuple[CardEntry, ...]:

@@ -20,7 +20,7 @@ from routing.loading.entries import (
     ProviderEntry,
 )
 from routing.loading.node import Node
-from routing.loading.offerings import read_currency, read_offering
+from routing.loading.offerings import data_policy, read_currency, read_offering
 from routing.validity import base_url_problems, header_problems
 
 _PROVIDER_SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -97,6 +97,7 @@ def _provider(node: Node) -> ProviderEntry:
             "pricing_page": node.text("pricing_page", default="", longest=300),
             "notes": node.text("notes", default="", longest=5000),
             "is_sandbox": node.flag("is_sandbox") or False,
+            **data_policy(node),
         },
         auth=node.text("auth", default="bearer", longest=64) or "bearer",
         api_key_env=node.text("api_key_env", default="", longest=80),

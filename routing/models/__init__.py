@@ -11,11 +11,14 @@ from routing.models.catalogue import (
     PriceCard,
     Provider,
 )
+from routing.models.checks import CatalogueUpload, Check, ProbePlan
 from routing.models.markup import MarkupRule
 from routing.models.project import ProjectRouting, RoutingRule
 
 __all__ = [
+    "CatalogueUpload",
     "CatalogueVersion",
+    "Check",
     "Credential",
     "Deployment",
     "Dialect",
@@ -24,6 +27,7 @@ __all__ = [
     "Model",
     "ModelAlias",
     "PriceCard",
+    "ProbePlan",
     "ProjectRouting",
     "Provider",
     "RoutingRule",

@@ -7,13 +7,15 @@ of ours: small steps that change the order of near equals, and say where more qu
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from math import log
 from typing import Final
 
-from routing.policy.candidate import ModelInfo
+from routing.policy.candidate import Catalogue, DeploymentInfo, ModelInfo, blended_price, card_in_force
 from routing.policy.eligibility import unfit, unusable
 from routing.policy.needs import Needs
+from routing.policy.weights import BALANCED, Weights
 
 AUTO: Final = "auto"
 _NAMES: Final = frozenset((AUTO, "openrouter/auto"))
@@ -29,6 +31,15 @@ _CODER_BONUS: Final = 4.0
 _THINKER_BONUS: Final = 3.0
 _CROWDED: Final = 0.5  # of the context; a prompt beyond it is read with less care
 _CROWDED_LOSS: Final = 0.3
+MOST_MODELS: Final = 16  # that are scored with all their deployments
+# Nobody is picked for being cheap alone: the share of the best one's quality that each must have, with more of it the
+# more quality weighs.
+_WORST_SHARE: Final = 0.55
+_WORST_BY_WEIGHT: Final = 0.4
+_PLENTY: Final = 6
+_CENT: Final = 0.01  # so that what is free has a logarithm
+_DEAR: Final = 100.0  # of whom no price is known
+_UNPRICED: Final[Mapping[str, float]] = {}
 
 
 def is_auto(name: str) -> bool:
@@ -36,21 +47,80 @@ def is_auto(name: str) -> bool:
 
 
 def models_for(
-    models: Iterable[ModelInfo], allowed: Callable[[ModelInfo], bool], needs: Needs, at: datetime
+    models: Iterable[ModelInfo],
+    allowed: Callable[[ModelInfo], bool],
+    needs: Needs,
+    at: datetime,
+    *,
+    weights: Weights = BALANCED,
+    prices: Mapping[str, float] = _UNPRICED,
 ) -> tuple[ModelInfo, ...]:
-    """Those that may take part: active, answering in text, allowed, and served by a deployment that is in use and known
-    to do what the request needs. Models of a sandbox only where there are no others."""
+    """Those that may take part: active, answering in text, allowed, served by a deployment that is in use and known to
+    do what the request needs; where there are plenty, none that is much worse than the best. Models of a sandbox only
+    where there are no others. With `prices` (of `rough_prices`) at most MOST_MODELS, the likeliest to win by these
+    weights.
+    """
     real: list[ModelInfo] = []
     practice: list[ModelInfo] = []
     for model in models:
         if model.status != "active" or "text" not in model.output_modalities or not allowed(model):
             continue
-        able = [
-            one for one in model.deployments if not unusable(one, at) and not unfit(one, model, needs, sure=True)
-        ]  # fmt: skip
-        if able:
-            (practice if all(one.is_sandbox for one in able) else real).append(model)
-    return tuple(real or practice)
+        who = _server(model, needs, at)
+        if who is not None:
+            (practice if who.is_sandbox else real).append(model)
+    return _likeliest(real or practice, needs, weights.shares(), prices)
+
+
+def _server(model: ModelInfo, needs: Needs, at: datetime) -> DeploymentInfo | None:
+    """A deployment that can answer; one of a sandbox only where no other can."""
+    found = None
+    for one in model.deployments:
+        if not unusable(one, at) and not unfit(one, model, needs, sure=True):
+            if not one.is_sandbox:
+                return one
+            found = one
+    return found
+
+
+def rough_prices(catalogue: Catalogue, at: datetime) -> dict[str, float]:
+    """What each model costs where it is cheapest, in US dollars per million tokens at three in for one out."""
+    found: dict[str, float] = {}
+    for model in catalogue.models.values():
+        for deployment in model.deployments:
+            card = None if unusable(deployment, at) else card_in_force(deployment, at=at, holidays=catalogue.holidays)
+            if card is None or "output" not in card.rates:
+                continue
+            try:
+                price = float(blended_price(card, catalogue.units_per_usd(deployment.currency, at)))
+            except LookupError:
+                continue
+            found[model.slug] = min(price, found.get(model.slug, price))
+    return found
+
+
+def _likeliest(
+    models: Sequence[ModelInfo], needs: Needs, weights: Weights, prices: Mapping[str, float]
+) -> tuple[ModelInfo, ...]:
+    if not models:
+        return ()
+    qualities = {model.slug: quality_for(model, needs) for model in models}
+    best = max(1.0, *qualities.values())
+    least = best * (_WORST_SHARE + _WORST_BY_WEIGHT * weights.quality)
+    good = [model for model in models if qualities[model.slug] >= least]
+    if len(good) < _PLENTY:  # a project that allows few models has chosen them itself
+        good = list(models)
+    if not prices or len(good) <= MOST_MODELS:
+        return tuple(good)
+    steps = {model.slug: log(prices.get(model.slug, _DEAR) + _CENT) for model in good}
+    cheapest = min(steps.values())
+    width = max(steps.values()) - cheapest or 1.0
+
+    def prior(model: ModelInfo) -> tuple[float, str]:
+        lacking, dear = 1 - qualities[model.slug] / best, (steps[model.slug] - cheapest) / width
+        # Nobody has been asked yet; what costs less is mostly smaller, and so faster.
+        return (weights.quality * lacking + (weights.cost + weights.latency / 2) * dear, model.slug)
+
+    return tuple(sorted(good, key=prior)[:MOST_MODELS])
 
 
 def quality_for(model: ModelInfo, needs: Needs) -> float:

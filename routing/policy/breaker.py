@@ -11,12 +11,14 @@ State = Literal["closed", "open", "half_open"]
 
 HALF_LIFE_S: Final = 15.0  # of what is remembered of successes and failures
 LEAST_FAILURES: Final = 4.0
+IN_A_ROW: Final = 5
 FAILING_SHARE: Final = 0.5
-FIRST_OPEN_S: Final = 5.0
-LONGEST_OPEN_S: Final = 120.0
+FIRST_OPEN_S: Final = 3.0
+LONGEST_OPEN_S: Final = 20.0
+PER_LOST_S: Final = 4.0  # a probe that may cost its request much time comes more rarely
 LONGEST_HOLD_S: Final = 600.0  # whatever a Retry-After says
 PROBE_S: Final = 30.0  # after which a probe that never came back is given up
-FORGIVEN_S: Final = 300.0  # after so long without trouble, opening begins with the shortest time again
+FORGIVEN_S: Final = 15.0  # so long after it closed, opening begins with the shortest time again
 
 # Whose failure it is. What is in neither is the caller's own and counts nowhere.
 DEPLOYMENTS: Final = frozenset(
@@ -29,15 +31,16 @@ CREDENTIALS: Final = frozenset({"rate_limited", "credential", "credit"})
 class Breaker:
     """State of one deployment or credential."""
 
-    __slots__ = ("_at", "_bad", "_good", "_opened", "_probe_until", "_times", "_until")
+    __slots__ = ("_at", "_bad", "_closed", "_good", "_probe_until", "_row", "_times", "_until")
 
     def __init__(self) -> None:
         self._good = 0.0
         self._bad = 0.0
         self._at = 0.0  # when the two counts were true
         self._until = 0.0  # open until then; 0: closed
-        self._opened = 0.0
-        self._times = 0  # in a row
+        self._closed = 0.0
+        self._row = 0  # failures since the last success
+        self._times = 0  # openings since it was last well
         self._probe_until = 0.0
 
     def state(self, now: float) -> State:
@@ -69,45 +72,48 @@ class Breaker:
         """Count it. True when this closed the breaker. What succeeds while it is open began before it opened."""
         self._decay(now)
         self._good += 1
+        self._row = 0
         if not self._until or now < self._until:
             return False
         self.close(now)
         return True
 
-    def failed(self, now: float, *, retry_after_s: float | None = None, at_once: bool = False) -> bool:
+    def failed(
+        self, now: float, *, retry_after_s: float | None = None, lost_s: float = 0.0, at_once: bool = False
+    ) -> bool:
         """Count it. True when this opened the breaker, or kept it open for longer. With `at_once`, or when told to
-        come back later, one failure is enough."""
+        come back later, one failure is enough. `lost_s` is how long the attempt took."""
         self._decay(now)
         self._bad += 1
+        self._row += 1
         if self._until:
             if now < self._until and retry_after_s is None:
                 return False  # began before it opened
-            return self._open(now, retry_after_s)
+            return self._open(now, retry_after_s, lost_s)
         failing = self._bad >= LEAST_FAILURES and self._bad >= FAILING_SHARE * (self._good + self._bad)
-        if failing or at_once or retry_after_s is not None:
-            return self._open(now, retry_after_s)
+        if failing or self._row >= IN_A_ROW or at_once or retry_after_s is not None:
+            return self._open(now, retry_after_s, lost_s)
         return False
 
     def open_until_then(self, until: float, now: float) -> None:
         """Another process opened its own. Nothing if ours is open for longer."""
         if until > max(self._until, now):
             self._until = min(until, now + LONGEST_HOLD_S)
-            self._opened = now
             self._probe_until = 0.0
             self._times += 1
 
     def close(self, now: float) -> None:
         """A probe succeeded, here or in another process."""
         self._until = self._probe_until = self._good = self._bad = 0.0
-        self._opened = now
+        self._row = 0
+        self._closed = now
 
-    def _open(self, now: float, retry_after_s: float | None) -> bool:
-        if now - self._opened > FORGIVEN_S:
+    def _open(self, now: float, retry_after_s: float | None, lost_s: float) -> bool:
+        if not self._until and now - self._closed > FORGIVEN_S:
             self._times = 0
-        own = min(FIRST_OPEN_S * 2.0**self._times, LONGEST_OPEN_S)
+        own = max(min(FIRST_OPEN_S * 2.0**self._times, LONGEST_OPEN_S), min(PER_LOST_S * lost_s, LONGEST_HOLD_S))
         wait = own if retry_after_s is None else min(max(retry_after_s, 0.5), LONGEST_HOLD_S)
         self._times += 1
-        self._opened = now
         self._probe_until = 0.0
         later = now + wait
         if later <= self._until:

@@ -17,6 +17,7 @@ from routing.policy import eligibility
 from routing.policy.auto import quality_for
 from routing.policy.candidate import Catalogue, DeploymentInfo, ModelInfo
 from routing.policy.explore import explore
+from routing.policy.family import is_relative
 from routing.policy.needs import Needs
 from routing.policy.plan import NoDeployment, Refusal, RoutePlan, RouteStep, UnknownModel
 from routing.policy.project import DEFAULT, ProjectPolicy
@@ -37,8 +38,8 @@ class Prices(Protocol):
     def expected_nanos(self, deployment: DeploymentInfo, prompt_tokens: int, output_tokens: int) -> int:
         """Raises LookupError("no_price") or LookupError("no_exchange_rate")."""
 
-    def per_million(self, deployment: DeploymentInfo) -> MaxPrice:
-        """Raises LookupError likewise."""
+    def per_million(self, deployment: DeploymentInfo, prompt_tokens: int) -> MaxPrice:
+        """By the card for a prompt of this size. Raises LookupError likewise."""
 
 
 class Group(NamedTuple):
@@ -163,7 +164,7 @@ def _judge(model: ModelInfo, deployment: DeploymentInfo, auto: bool, asking: Ask
     try:
         cost = asking.prices.expected_nanos(deployment, needs.prompt_tokens, round(output))
         if (wishes.max_price is not None or policy.max_price is not None) and eligibility.too_dear(
-            asking.prices.per_million(deployment), wishes.max_price, policy.max_price
+            asking.prices.per_million(deployment, needs.prompt_tokens), wishes.max_price, policy.max_price
         ):
             return "price_cap"
     except LookupError as unknown:
@@ -269,7 +270,7 @@ def resolve(catalogue: Catalogue, name: str, *, same_family: bool = False) -> Mo
     model = catalogue.resolve(name)
     if model is None and same_family:
         successor = catalogue.successor_of(name)
-        model = catalogue.resolve(successor) if successor else None
+        model = catalogue.resolve(successor) if successor and is_relative(name, successor) else None
     if model is None:
         raise UnknownModel(name, catalogue.successor_of(name))
     return model

@@ -6,25 +6,32 @@ from collections.abc import Sequence
 
 from routing.policy.score import HEALTHY, Scored
 
-SHARE = 0.02  # of requests, at most
+SHARE = 0.015  # of requests, at most
+COLD_SHARE = 0.2  # while there is a candidate that was hardly ever asked
+COLD = 4.0  # attempts
 _ENOUGH = 30.0  # attempts, after which an estimate is believed
-_NEAR = 0.5  # how much more loss than the best's a well-known candidate may have to be worth a look
+_NEAR = 0.4  # how much more loss than the best's a well-known candidate may have to be worth a look
 
 
 def explore(ranked: Sequence[Scored], chance: float) -> int:
-    """Which place goes first: 0, or for at most SHARE of all `chance` in [0, 1) another healthy one's.
+    """Which place goes first: 0, or for a few `chance` in [0, 1) another healthy one's.
 
-    The less is known of a candidate the more often; one that is far behind by what is well known never.
+    At most SHARE of requests, or COLD_SHARE as long as somebody is cold. The less is known of a candidate the more
+    often; one that is far behind by what is well known never.
     """
-    if len(ranked) < 2 or chance >= SHARE:
+    if len(ranked) < 2 or chance >= COLD_SHARE:
         return 0
     best = ranked[0]
-    doubts = [_doubt(best, one) for one in ranked]
+    cold = [_doubt(best, one) if one.option.vitals.seen < COLD else 0.0 for one in ranked]
+    if any(cold):
+        doubts, share = cold, COLD_SHARE
+    else:
+        doubts, share = [_doubt(best, one) for one in ranked], SHARE
     total = sum(doubts)
-    if total <= 0:
+    if total <= 0 or chance >= share:
         return 0
     # The range of chances is divided among the candidates; what doubt does not claim stays with the best.
-    at = chance / SHARE * max(1.0, total)
+    at = chance / share * max(1.0, total)
     for place, doubt in enumerate(doubts):
         at -= doubt
         if at < 0:

@@ -25,6 +25,12 @@ def family_of(slug: str) -> str:
     return f"{author}{slash}{'-'.join(kept)}"
 
 
+def is_relative(name: str, slug: str) -> bool:
+    """Whether a name, which may lack its maker, is of the same family as a public id."""
+    family, other = family_of(name), family_of(slug)
+    return family == other or ("/" not in family and other.endswith("/" + family))
+
+
 def relatives(model: ModelInfo, models: Iterable[ModelInfo]) -> tuple[ModelInfo, ...]:
     """Active models of the same family, those nearest in quality first, then the newest; MOST_RELATIVES at most.
 

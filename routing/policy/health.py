@@ -13,12 +13,16 @@ from typing import Any, Final, NamedTuple
 from routing.policy.failover import CALLERS_OWN
 from routing.policy.vitals import UNKNOWN, Vitals
 
-ERRORS_HALF_LIFE_S: Final = 60.0
-TIMES_HALF_LIFE_S: Final = 180.0
+ERRORS_HALF_LIFE_S: Final = 45.0
+TIMES_HALF_LIFE_S: Final = 60.0
+LONG_HALF_LIFE_S: Final = 900.0  # what a deployment is like when nothing is wrong: the prior of its last minutes
 _PRIOR_ATTEMPTS: Final = 4.0  # how many attempts the prior is worth, for errors
 _PRIOR_TIMED: Final = 2.0  # and for times
 _PRIOR_TOKENS: Final = 400.0
+_FORGIVEN: Final = 0.2
 _MOST_SPREAD: Final = 1.5
+_MOST_TAIL: Final = 0.4  # of the variance: rare long waits say little about the next one
+_SHORT_WORTH: Final = 0.5  # of the long memory as a prior of the short one
 _LEAST_S: Final = 0.001
 # An empty answer may be what was asked for, and whoever wants to can ask for many.
 _NOT_THEIRS: Final = CALLERS_OWN | {"client_left", "deadline", "empty", "hedged"}
@@ -35,44 +39,41 @@ class Sample(NamedTuple):
     generation_s: float = 0.0
 
 
+_LIVES: Final = (ERRORS_HALF_LIFE_S,) * 2 + (TIMES_HALF_LIFE_S,) * 5
+
+
 class _Sums:
-    __slots__ = ("at", "attempts", "errors", "logs", "seconds", "squares", "timed", "tokens")
+    """Attempts, errors, timed attempts, sum and squares of the logarithms of their first-token seconds, output tokens
+    and the seconds they took: of the last minutes in `short`, of the last hours in `long`."""
+
+    __slots__ = ("at", "long", "short")
 
     def __init__(self, at: float) -> None:
         self.at = at
-        self.attempts = self.errors = 0.0
-        self.timed = self.logs = self.squares = 0.0
-        self.tokens = self.seconds = 0.0
+        self.short = [0.0] * len(_LIVES)
+        self.long = [0.0] * len(_LIVES)
 
     def decay(self, now: float) -> None:
         passed = now - self.at
         if passed <= 0:
             return
-        kept = 0.5 ** (passed / ERRORS_HALF_LIFE_S)
-        self.attempts *= kept
-        self.errors *= kept
-        kept = 0.5 ** (passed / TIMES_HALF_LIFE_S)
-        self.timed *= kept
-        self.logs *= kept
-        self.squares *= kept
-        self.tokens *= kept
-        self.seconds *= kept
+        self.short = _faded(self.short, passed)
+        kept = 0.5 ** (passed / LONG_HALF_LIFE_S)
+        self.long = [value * kept for value in self.long]
         self.at = now
 
     def add(self, values: Sequence[float], age_s: float) -> None:
-        errors_kept = 0.5 ** (age_s / ERRORS_HALF_LIFE_S)
-        times_kept = 0.5 ** (age_s / TIMES_HALF_LIFE_S)
-        attempts, errors, timed, logs, squares, tokens, seconds = values
-        self.attempts += attempts * errors_kept
-        self.errors += errors * errors_kept
-        self.timed += timed * times_kept
-        self.logs += logs * times_kept
-        self.squares += squares * times_kept
-        self.tokens += tokens * times_kept
-        self.seconds += seconds * times_kept
+        if len(values) != len(_LIVES):
+            raise ValueError("sums of another shape")
+        faded = _faded(values, age_s) if age_s else values
+        self.short = [mine + theirs for mine, theirs in zip(self.short, faded, strict=True)]
+        self.long = [mine + theirs for mine, theirs in zip(self.long, values, strict=True)]
 
-    def values(self) -> list[float]:
-        return [self.attempts, self.errors, self.timed, self.logs, self.squares, self.tokens, self.seconds]
+
+def _faded(values: Sequence[float], passed_s: float) -> list[float]:
+    errors_kept = 0.5 ** (passed_s / ERRORS_HALF_LIFE_S)
+    times_kept = 0.5 ** (passed_s / TIMES_HALF_LIFE_S)
+    return [value * errors_kept for value in values[:2]] + [value * times_kept for value in values[2:]]
 
 
 class Record:
@@ -105,13 +106,18 @@ class Record:
         """What was recorded here since the last time: [deployment id, sums …] each. None for nothing."""
         news, self._news = self._news, {}
         return [
-            [deployment_id, *(round(value, 4) for value in sums.values())] for deployment_id, sums in news.items()
+            [deployment_id, *(round(value, 4) for value in sums.short)] for deployment_id, sums in news.items()
         ] or None
 
     def apply_delta(self, delta: Iterable[Sequence[Any]], told_at: float, now: float) -> None:
         """Another process's delta. Raises TypeError or ValueError on nonsense."""
         for deployment_id, *values in delta:
             self._of(int(deployment_id), now).add([float(value) for value in values], max(0.0, now - told_at))
+
+    def forgive(self, deployment_id: int, now: float) -> None:
+        """It is well again: what it did while it was not says little about now."""
+        sums = self._of(deployment_id, now)
+        sums.short = [value * _FORGIVEN for value in sums.short[:2]] + sums.short[2:]
 
     def known(self) -> list[int]:
         return list(self._sums)
@@ -122,21 +128,8 @@ class Record:
         if sums is None:
             return prior if breaker == prior.breaker else prior._replace(breaker=breaker)
         sums.decay(now)
-        weight = _PRIOR_TIMED + sums.timed
-        prior_log = log(prior.first_token_s)
-        mean = (_PRIOR_TIMED * prior_log + sums.logs) / weight
-        squares = _PRIOR_TIMED * (prior_log * prior_log + prior.spread**2) + sums.squares
-        variance = min(max(0.0, squares / weight - mean * mean), _MOST_SPREAD**2)
-        tokens = _PRIOR_TOKENS + sums.tokens
-        return Vitals(
-            first_token_s=exp(mean + variance / 2),
-            tokens_per_s=tokens / (_PRIOR_TOKENS / prior.tokens_per_s + sums.seconds),
-            error_rate=(_PRIOR_ATTEMPTS * prior.error_rate + sums.errors) / (_PRIOR_ATTEMPTS + sums.attempts),
-            samples=sums.attempts,
-            timed=sums.timed,
-            spread=variance**0.5,
-            breaker=breaker,
-        )
+        usual = _estimate(prior, sums.long)
+        return _estimate(usual, sums.short, _SHORT_WORTH)._replace(breaker=breaker, seen=sums.long[0])
 
     def _of(self, deployment_id: int, now: float) -> _Sums:
         sums = self._sums.get(deployment_id)
@@ -145,3 +138,23 @@ class Record:
         else:
             sums.decay(now)
         return sums
+
+
+def _estimate(prior: Vitals, sums: Sequence[float], worth: float = 1.0) -> Vitals:
+    """The sums on top of a prior that is worth a few attempts."""
+    prior_timed, prior_tokens, prior_attempts = _PRIOR_TIMED * worth, _PRIOR_TOKENS * worth, _PRIOR_ATTEMPTS * worth
+    attempts, errors, timed, logs, squares, tokens, seconds = sums
+    weight = prior_timed + timed
+    # The mean of a lognormal distribution is its median times the exponential of half its variance.
+    prior_log = log(prior.first_token_s) - min(prior.spread**2, _MOST_TAIL) / 2
+    mean = (prior_timed * prior_log + logs) / weight
+    all_squares = prior_timed * (prior_log * prior_log + prior.spread**2) + squares
+    variance = min(max(0.0, all_squares / weight - mean * mean), _MOST_SPREAD**2)
+    return Vitals(
+        first_token_s=exp(mean + min(variance, _MOST_TAIL) / 2),
+        tokens_per_s=(prior_tokens + tokens) / (prior_tokens / prior.tokens_per_s + seconds),
+        error_rate=(prior_attempts * prior.error_rate + errors) / (prior_attempts + attempts),
+        samples=attempts,
+        timed=timed,
+        spread=variance**0.5,
+    )

@@ -5,11 +5,12 @@ For a candidate with first-token time f, speed v, error rate e, expected output 
     seconds = f + n / v + e / (1 - e) * (f + 1)      a failed attempt costs its wait and a second more
     latency = 1 - best seconds / seconds
     cost    = 1 - (best cost + 1 micro-dollar) / (c + 1 micro-dollar)
-    quality = 1 - q * (1 - e) / best of that
+    quality = 1 - q / best quality
     loss    = latency * w_latency + cost * w_cost + quality * w_quality      (weights as shares of their sum)
 
-Each part is 0 for the best of the candidates and approaches 1. Errors are inside the parts and are no part of their
-own, so that raising a weight can never make its own criterion worse. Before the loss comes the tier, which no weight
+Each part is 0 for the best of the candidates and approaches 1. Errors are time lost, for another candidate answers
+then, and no part of their own, so that raising a weight can never make its own criterion worse. Before the loss comes
+the tier, which no weight
 touches: healthy before degraded. Pure; the order depends on nothing but the arguments.
 """
 
@@ -22,7 +23,7 @@ from routing.policy.vitals import Vitals
 from routing.policy.weights import Weights
 
 HEALTHY, DEGRADED = 0, 1
-DEGRADED_ERRORS = 0.3
+DEGRADED_ERRORS = 0.5
 DEGRADED_SAMPLES = 5.0
 _MOST_ERRORS = 0.95
 _LOST_S = 1.0
@@ -102,7 +103,4 @@ def _qualities(options: Sequence[Option]) -> list[float]:
     """What nobody measured counts as the middle of what was."""
     known = sorted(option.quality for option in options if option.quality is not None)
     middle = known[len(known) // 2] if known else 1.0
-    return [
-        max(1e-6, (middle if option.quality is None else option.quality) * (1 - min(option.vitals.error_rate, 1.0)))
-        for option in options
-    ]
+    return [max(1e-6, middle if option.quality is None else option.quality) for option in options]

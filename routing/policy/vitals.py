@@ -8,7 +8,8 @@ from typing import NamedTuple
 class Vitals(NamedTuple):
     """Estimates that already contain the prior. Seconds, output tokens per second, shares of 0 to 1.
 
-    `samples` is the decayed number of attempts behind the error rate, `timed` of those behind the times.
+    `samples` is the decayed number of attempts behind the error rate, `timed` of those behind the times, `seen` of all
+    in the last hours.
     `breaker`: closed, open or half_open. `spread` is the standard deviation of the logarithm of the first-token time.
     """
 
@@ -19,6 +20,7 @@ class Vitals(NamedTuple):
     timed: float = 0.0
     spread: float = 0.5
     breaker: str = "closed"
+    seen: float = 0.0
 
 
 UNKNOWN = Vitals(first_token_s=1.2, tokens_per_s=60.0, error_rate=0.02)

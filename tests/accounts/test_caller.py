@@ -27,6 +27,9 @@ from accounts.projects import archive_project, change_project, create_project
 from accounts.signup import create_organization
 from billing.models.ledger import LedgerAccount
 from billing.models.plans import Budget, Plan, Subscription
+from routing.policy.project import ProjectPolicy
+from routing.policy.weights import PRESETS
+from routing.project_settings import change_routing
 
 Open = Callable[..., Awaitable[CallerDirectory]]
 REVOKED_WITHIN_S = HEARD_WITHIN_S = 1.0
@@ -476,3 +479,18 @@ async def test_plan_epoch_and_budgets_come_with_the_same_question(
     assert (await fresh()).budget_scope == "project"
     await budget(api_key=await ApiKey.objects.aget())
     assert (await fresh()).budget_scope == "key"
+
+
+async def test_a_caller_carries_its_projects_routing_and_hears_of_changes(open_directory: Open, raw_key: str) -> None:
+    directory = await open_directory()
+    assert (await directory.find(raw_key)).routing == ""
+    project = await Project.objects.aget()
+    await sync_to_async(change_routing)(project, None, {"preset": "cheapest"})
+    ends = time.monotonic() + HEARD_WITHIN_S
+    while not (text := (await directory.find(raw_key)).routing):
+        assert time.monotonic() < ends, "not heard of in time"
+        await asyncio.sleep(0.01)
+    policy = ProjectPolicy.of_json(text)
+    assert (policy.version, policy.preset, policy.weights) == (1, "cheapest", PRESETS["cheapest"])
+    other = await sync_to_async(create_key)(project, "second")
+    assert (await directory.find(other[1])).routing is text

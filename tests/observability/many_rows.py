@@ -15,12 +15,13 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import ApiKey, Organization, Project
 from observability import partitions
+from observability.rollups import add_up_days
 from tests.observability.conftest import Cast
 
 DAYS = 90
 PROJECTS, KEYS_PER_PROJECT, MODELS, PROVIDERS = 4, 5, 12, 6
 OTHERS = 40  # organizations
-LARGE = ("observability_requestlog", "observability_usagehour", "billing_usagerecord")
+LARGE = ("observability_requestlog", "observability_usagehour", "observability_usagedaysum", "billing_usagerecord")
 
 # Six of ten requests are those of one large organization. A model and a provider are rare, errors one of fifty.
 _LOG = """
@@ -95,6 +96,7 @@ def fill(cast: Cast, rows: int) -> None:
         cursor.execute(_LOG, values)
         cursor.execute(_HOURS)
         cursor.execute(_RECORDS)
+        add_up_days(now)
         for table in LARGE:
             cursor.execute(f"ANALYZE {table}")
 

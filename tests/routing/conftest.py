@@ -1,4 +1,4 @@
-"""A small catalogue folder that tests write, change and load."""
+"""A small catalogue folder that tests write, change and load; Bob with his project, and Alice, who is somebody else."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import Client
+
+from accounts.models import Project, User
+from accounts.signup import create_organization
 
 Folder = Callable[..., Path]
 
@@ -100,3 +104,33 @@ def write(tmp_path: Path, providers: dict[str, Any], models: dict[str, Any]) -> 
         return tmp_path
 
     return write_folder
+
+
+@pytest.fixture
+def project(db: None) -> Project:
+    bob = User.objects.create_user("bob@example.com", "a long password 1")
+    return create_organization(name="Bob", owner=bob)[1]
+
+
+@pytest.fixture
+def bob(client: Client, project: Project) -> Client:
+    client.force_login(User.objects.get(email="bob@example.com"))
+    return client
+
+
+@pytest.fixture
+def alice(db: None) -> Client:
+    """Of another organization."""
+    user = User.objects.create_user("alice@example.com", "a long password 1")
+    create_organization(name="Alice", owner=user)
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The projects whose keys were announced as changed."""
+    heard: list[int] = []
+    monkeypatch.setattr("routing.project_settings.announce_keys_of", lambda project: heard.append(project.pk))
+    return heard

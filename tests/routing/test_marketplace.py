@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from routing.management.commands.load_catalogue import load
 from routing.models import Deployment, Model, Provider
@@ -178,3 +179,10 @@ def test_the_pages_speak_chinese(client: Client, write: Any) -> None:
     page = text_of(client, "/models", **{"Accept-Language": "zh-CN,zh;q=0.9"})
     assert "此处不可用" in page and "输入" in page
     assert "各供应商价格" in text_of(client, "/models/acme/one", **{"Accept-Language": "zh-CN"})
+
+
+def test_a_drained_provider_is_not_available_here(client: Client, write: Any) -> None:
+    load(write())
+    Provider.objects.filter(slug="local").update(drained_at=timezone.now())
+    assert "Unavailable here" in text_of(client, "/models/acme/one")
+    assert "0 can be called here" in text_of(client, "/models")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httpx2
@@ -69,3 +70,34 @@ def test_google_genai(stack: Stack, customer: Customer) -> None:
         timeout=30,
     )
     assert answer.json()["usageMetadata"]["cost"] > 0
+
+
+def test_embeddings(stack: Stack, customer: Customer) -> None:
+    client = stack.openai(customer)
+    answer: Any = client.embeddings.with_raw_response.create(model="sandbox/embedding", input="go")
+    found = answer.parse()
+    assert len(found.data) == 1 and found.usage.prompt_tokens > 0
+    assert extra(found.usage) == float(answer.headers["x-router-cost"])
+
+
+@pytest.mark.parametrize(
+    "model", ["sandbox/echo", "sandbox/echo-anthropic", "sandbox/echo-gemini", "sandbox/echo-responses"]
+)
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/completions"])
+def test_a_translated_answer_says_it_too(stack: Stack, customer: Customer, path: str, model: str) -> None:
+    limit = "max_output_tokens" if path == "/v1/responses" else "max_tokens"
+    asked = {"/v1/responses": {"input": "go"}, "/v1/completions": {"prompt": "go"}}.get(path, {"messages": MESSAGES})
+    options = {} if path in ("/v1/responses", "/v1/messages") else {"stream_options": {"include_usage": True}}
+    told = []
+    for more in ({}, {"stream": True, **options}):
+        answer = httpx2.post(
+            f"{stack.url}{path}",
+            headers={"authorization": f"Bearer {customer.key}"},
+            json={"model": model, limit: 100, **asked, **more},
+            timeout=30,
+        )
+        assert answer.status_code == 200, answer.text
+        told.append([float(cost) for cost in re.findall(r'"cost":([-+.e\d]+)', answer.text)])
+        if not more:
+            assert told[0] == [float(answer.headers["x-router-cost"])]
+    assert told[1] == told[0] and told[0][0] > 0

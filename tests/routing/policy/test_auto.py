@@ -1,24 +1,29 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
+from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.policy.auto import is_auto, models_for, quality_for
-from routing.policy.candidate import DeploymentInfo, ModelInfo
+from billing.pricing.rates import RateCard
+from routing.policy.auto import MOST_MODELS, is_auto, models_for, quality_for, rough_prices
+from routing.policy.candidate import Catalogue, DeploymentInfo, ModelInfo
 from routing.policy.decide import Asking, Group, decide
-from routing.policy.family import family_of, relatives
+from routing.policy.family import family_of, is_relative, relatives
 from routing.policy.needs import Needs
 from routing.policy.plan import NoDeployment
 from routing.policy.project import DEFAULT, ProjectPolicy
 from routing.policy.vitals import UNKNOWN
-from routing.policy.weights import PRESETS
+from routing.policy.weights import BALANCED, PRESETS
 from routing.policy.wishes import MaxPrice, Wishes
-from tests.routing.policy.cast import ALL_KINDS, NOW, deployment, model, without
+from tests.routing.policy.cast import ABLE, ALL_KINDS, NOW, deployment, model, without
 
+TASKS = ("", "chat", "code", "long", "data")
+SIZES = (None, 4_000, 32_000, 128_000, 1_000_000, 1_000_000)
 CHAT = Needs("openai_chat", prompt_tokens=500, task="chat")
 
 
@@ -34,8 +39,8 @@ def test_auto_has_its_names(name: str, auto: bool) -> None:
 
 
 # --- Who takes part ---------------------------------------------------------------------------------------------------
-def taking_part(*models: ModelInfo, needs: Needs = CHAT, allowed: Any = anybody) -> list[str]:
-    return [one.slug for one in models_for(models, allowed, needs, NOW)]
+def taking_part(*models: ModelInfo, needs: Needs = CHAT, allowed: Any = anybody, **more: Any) -> list[str]:
+    return [one.slug for one in models_for(models, allowed, needs, NOW, **more)]
 
 
 def test_only_models_that_are_active_allowed_and_answer_in_text_take_part() -> None:
@@ -62,6 +67,44 @@ def test_a_sandbox_is_for_those_who_have_nothing_else() -> None:
     assert taking_part(toy, model("a/1", capabilities=without("tools")), needs=CHAT._replace(tools=True)) == [toy.slug]
 
 
+def test_where_there_are_plenty_nobody_takes_part_who_is_much_worse_than_the_best() -> None:
+    good = [model(f"a/good{number}", quality_index=75.0) for number in range(6)]
+    best, poor, unknown = (model(f"a/{index}", quality_index=index) for index in (100.0, 40.0, None))
+    chat = CHAT._replace(task="")
+    assert taking_part(*good, poor, unknown, best, needs=chat) == [one.slug for one in (*good, best)]
+    assert taking_part(*good[:3], poor, best, needs=chat) == [one.slug for one in (*good[:3], poor, best)]
+    many = [model(f"a/great{number}", quality_index=99.0) for number in range(6)]
+    assert taking_part(*good, *many, needs=chat, weights=PRESETS["best"]) == [one.slug for one in many]
+
+
+def test_with_prices_only_the_likeliest_are_looked_at() -> None:
+    models = [model(f"a/m{number:02}", quality_index=70.0 + number) for number in range(30)]
+    prices = {one.slug: 1.0 + number for number, one in enumerate(models)}
+    cheap = taking_part(*models, weights=PRESETS["cheapest"], prices=prices)
+    good = taking_part(*models, needs=CHAT._replace(task=""), weights=PRESETS["best"], prices=prices)
+    assert len(cheap) == MOST_MODELS and cheap[0] == "a/m00" and "a/m29" not in cheap
+    assert "a/m29" in good and "a/m00" not in good
+    assert len(taking_part(*models)) == 30
+
+
+def test_a_rough_price_is_that_of_the_cheapest_deployment_in_use() -> None:
+    def card(price: str) -> tuple[RateCard, ...]:
+        return (RateCard(1, "standard", None, None, 0, None, {"input": Decimal(price), "output": Decimal(price)}),)
+
+    catalogue = Catalogue(
+        models={
+            "a/1": model("a/1", deployment(1, price_cards=card("3")), deployment(2, price_cards=card("2"))),
+            "a/2": model("a/2", deployment(3, price_cards=card("1"), enabled=False)),
+            "a/3": model("a/3", deployment(4, price_cards=card("14"), currency="CNY")),
+            "a/4": model("a/4", deployment(5, price_cards=card("9"), currency="XXX")),
+        },
+        aliases={},
+        withdrawn={},
+        exchange_rates={"CNY": [(NOW, Decimal(7))]},
+    )
+    assert rough_prices(catalogue, NOW) == {"a/1": 2.0, "a/3": 2.0}
+
+
 # --- How good they are ------------------------------------------------------------------------------------------------
 def test_more_quality_counts_less_where_less_is_enough() -> None:
     good, best = model(quality_index=85.0), model(quality_index=98.0)
@@ -75,7 +118,12 @@ def test_more_quality_counts_less_where_less_is_enough() -> None:
 
 def test_models_made_for_code_gain_where_there_is_code() -> None:
     code = CHAT._replace(task="code")
-    for name in ("mistralai/codestral-2508", "openai/gpt-5.3-codex", "qwen/qwen3-coder-plus", "moonshotai/kimi-k2.7-code"):
+    for name in (
+        "mistralai/codestral-2508",
+        "openai/gpt-5.3-codex",
+        "qwen/qwen3-coder-plus",
+        "moonshotai/kimi-k2.7-code",
+    ):
         assert quality_for(model(name), code) > quality_for(model("a/general"), code)
         assert quality_for(model(name, quality_index=None), code) > quality_for(model("a/x", quality_index=None), code)
         assert quality_for(model(name), CHAT) == quality_for(model("a/general"), CHAT)
@@ -91,7 +139,7 @@ def test_a_crowded_context_costs_quality() -> None:
     assert quality_for(model(context_length=1_000_000), reading) == 70.0
 
 
-_tasks = st.sampled_from(["", "chat", "code", "long", "data"])
+_tasks = st.sampled_from(TASKS)
 _efforts = st.sampled_from(["", "none", "low", "medium", "high", "max"])
 
 
@@ -105,97 +153,85 @@ def test_a_better_index_is_never_worse(
     assert quality_for(model(slug, quality_index=low), needs) <= quality_for(model(slug, quality_index=high), needs)
 
 
-# --- It never picks who can't ------------------------------------------------------------------------------------------
-# Mostly what rules nobody out, or there would be nobody to pick.
-_seldom = st.sampled_from([False, False, False, False, False, True])
-_tristate = st.sampled_from([True, True, True, True, False, None])
-_keeps_off = st.sampled_from([False, False, False, True, None])
-_sizes = st.sampled_from([None, 4_000, 32_000, 128_000, 1_000_000, 1_000_000])
-_capabilities = st.fixed_dictionaries(
-    {}, optional=dict.fromkeys(("tools", "structured_output", "reasoning", "vision", "audio_input"), _tristate)
-)
+# --- It never picks who can't -----------------------------------------------------------------------------------------
+class Chance(Random):
+    """Makes up catalogues and requests, mostly of what rules nobody out."""
 
+    def seldom(self) -> bool:
+        return self.random() < 0.12
 
-@st.composite
-def _deployments(draw: st.DrawFn, id: int) -> DeploymentInfo:
-    return deployment(
-        id,
-        provider=draw(st.sampled_from(["p1", "p2", "p3"])),
-        enabled=draw(st.integers(0, 9)) > 0,
-        draining=draw(st.integers(0, 9)) == 0,
-        secret=draw(st.sampled_from(["s", "s", "s", None])),
-        retires_on=draw(st.sampled_from([None, None, None, date(2026, 11, 1)])),
-        context_length=draw(_sizes),
-        max_output_tokens=draw(st.sampled_from([None, None, 1_000, 64_000])),
-        region=draw(st.sampled_from(["EU", "US", ""])),
-        trains_on_data=draw(_keeps_off),
-        zero_retention=draw(_tristate),
-        dialect=draw(st.sampled_from(["openai_chat", "openai_chat", "openai_chat", "openai_embeddings"])),
-        base_urls={"openai_chat": "https://x.test", "openai_embeddings": "https://x.test"},
-        is_sandbox=draw(st.integers(0, 4)) == 0,
-        priority=draw(st.sampled_from([100, 50])),
-    )
+    def known(self, usual: bool) -> bool | None:
+        return self.choices((usual, not usual, None), (8, 1, 1))[0]
 
-
-@st.composite
-def _catalogues(draw: st.DrawFn) -> list[ModelInfo]:
-    models = []
-    for number in range(draw(st.integers(1, 5))):
-        first = 10 * number + 1
-        models.append(
-            model(
-                f"{draw(st.sampled_from(['acme', 'other']))}/m{number}",
-                *[draw(_deployments(first + place)) for place in range(draw(st.integers(1, 3)))],
-                capabilities={name: known for name, known in draw(_capabilities).items() if known is not None},
-                input_modalities=draw(st.sampled_from([ALL_KINDS, ALL_KINDS, ("text", "image"), ("text",), ()])),
-                output_modalities=draw(st.sampled_from([("text",), ("text",), ("embedding",)])),
-                context_length=draw(_sizes),
-                max_output_tokens=draw(st.sampled_from([None, 8_000])),
-                quality_index=draw(st.sampled_from([None, 40.0, 90.0])),
-                status=draw(st.sampled_from(["active", "active", "deprecated"])),
-            )
+    def deployment(self, id: int) -> DeploymentInfo:
+        return deployment(
+            id,
+            provider=self.choice(("p1", "p2", "p3")),
+            enabled=not self.seldom(),
+            draining=self.seldom(),
+            secret=None if self.seldom() else "s",
+            retires_on=date(2026, 11, 1) if self.seldom() else None,
+            context_length=self.choice(SIZES),
+            max_output_tokens=self.choice((None, None, 1_000, 64_000)),
+            region=self.choice(("EU", "EU", "US", "")),
+            trains_on_data=self.known(False),
+            zero_retention=self.known(True),
+            dialect="openai_embeddings" if self.seldom() else "openai_chat",
+            base_urls={"openai_chat": "https://x.test", "openai_embeddings": "https://x.test"},
+            is_sandbox=self.seldom(),
+            priority=self.choice((50, 100)),
         )
-    return models
 
+    def model(self, number: int) -> ModelInfo:
+        known = {name: self.known(True) for name in ABLE}
+        return model(
+            f"{self.choice(('acme', 'other'))}/m{number}",
+            *[self.deployment(10 * number + place) for place in range(1, self.randint(2, 4))],
+            capabilities={name: value for name, value in known.items() if value is not None},
+            input_modalities=self.choice((ALL_KINDS, ALL_KINDS, ("text", "image"), ("text",), ())),
+            output_modalities=("embedding",) if self.seldom() else ("text",),
+            context_length=self.choice(SIZES),
+            max_output_tokens=self.choice((None, 8_000)),
+            quality_index=self.choice((None, 40.0, 90.0)),
+            status="deprecated" if self.seldom() else "active",
+        )
 
-_needs = st.builds(
-    Needs,
-    endpoint=st.just("openai_chat"),
-    prompt_tokens=st.sampled_from([0, 500, 500, 2_000, 20_000, 90_000, 500_000]),
-    max_output_tokens=st.sampled_from([None, None, 500, 4_000, 32_000]),
-    images=_seldom,
-    audio=_seldom,
-    video=_seldom,
-    files=_seldom,
-    tools=_seldom,
-    structured_output=_seldom,
-    reasoning=st.sampled_from(["", "", "none", "high"]),
-    task=_tasks,
-)
-_wishes = st.builds(
-    Wishes,
-    only=st.sampled_from([(), (), (), (), ("p1",), ("p2", "p3")]),
-    ignore=st.sampled_from([(), (), ("p1",)]),
-    order=st.sampled_from([(), (), ("p3",)]),
-    allow_fallbacks=st.booleans(),
-    no_training=_seldom,
-    zero_retention=_seldom,
-    sort=st.sampled_from(["", "price", "latency"]),
-    max_price=st.sampled_from([None, None, MaxPrice(prompt=20)]),
-    preset=st.sampled_from(["", *PRESETS]),
-    regions=st.sampled_from([(), (), (), ("EU",)]),
-)
-_policies = st.builds(
-    ProjectPolicy,
-    allowed_models=st.sampled_from([(), (), ("acme/*",)]),
-    denied_models=st.sampled_from([(), ("*/m0",)]),
-    allowed_providers=st.sampled_from([(), (), ("p1", "p2")]),
-    denied_providers=st.sampled_from([(), (), ("p2",)]),
-    regions=st.sampled_from([(), (), ("EU", "US")]),
-    no_training=_seldom,
-    zero_retention=_seldom,
-    max_price=st.sampled_from([None, None, MaxPrice(completion=30)]),
-)
+    def needs(self) -> Needs:
+        flags = ("images", "audio", "video", "files", "tools", "structured_output")
+        return Needs(
+            "openai_chat",
+            prompt_tokens=self.choice((0, 500, 500, 2_000, 20_000, 90_000, 500_000)),
+            max_output_tokens=self.choice((None, None, 500, 4_000, 32_000)),
+            reasoning=self.choice(("", "", "none", "high")),
+            task=self.choice(TASKS),
+            **dict[str, Any]((name, self.random() < 0.2) for name in flags),
+        )
+
+    def wishes(self) -> Wishes:
+        return Wishes(
+            only=self.choice(((), (), (), (), ("p1",), ("p2", "p3"))),
+            ignore=self.choice(((), (), (), ("p1",))),
+            order=self.choice(((), (), ("p3",))),
+            allow_fallbacks=not self.seldom(),
+            no_training=self.seldom(),
+            zero_retention=self.seldom(),
+            sort=self.choice(("", "", "price", "latency")),
+            max_price=self.choice((None, None, MaxPrice(prompt=20))),
+            preset=self.choice(("", *PRESETS)),
+            regions=self.choice(((), (), ("EU",))),
+        )
+
+    def policy(self) -> ProjectPolicy:
+        return ProjectPolicy(
+            allowed_models=self.choice(((), (), ("acme/*",))),
+            denied_models=self.choice(((), (), ("*/m0",))),
+            allowed_providers=self.choice(((), (), ("p1", "p2"))),
+            denied_providers=self.choice(((), (), ("p2",))),
+            regions=self.choice(((), (), ("EU", "US"))),
+            no_training=self.seldom(),
+            zero_retention=self.seldom(),
+            max_price=self.choice((None, None, MaxPrice(completion=30))),
+        )
 
 
 class Prices:
@@ -204,12 +240,13 @@ class Prices:
     def expected_nanos(self, deployment: DeploymentInfo, prompt_tokens: int, output_tokens: int) -> int:
         return deployment.id * (prompt_tokens + output_tokens)
 
-    def per_million(self, deployment: DeploymentInfo) -> MaxPrice:
+    def per_million(self, deployment: DeploymentInfo, prompt_tokens: int) -> MaxPrice:
         return MaxPrice(deployment.id, deployment.id, 0, 0)
 
 
 def asking(models: list[ModelInfo], needs: Needs, wishes: Wishes, policy: ProjectPolicy) -> Asking:
-    chosen = models_for(models, anybody, needs, NOW)
+    prices = {one.slug: float(number) for number, one in enumerate(models)}
+    chosen = models_for(models, anybody, needs, NOW, weights=PRESETS.get(wishes.preset, BALANCED), prices=prices)
     return Asking(
         groups=(Group(chosen, True),),
         needs=needs,
@@ -222,18 +259,21 @@ def asking(models: list[ModelInfo], needs: Needs, wishes: Wishes, policy: Projec
     )
 
 
-@settings(max_examples=400)
-@given(_catalogues(), _needs, _wishes, _policies)
-def test_auto_never_picks_a_model_that_cannot_serve_the_request(
-    models: list[ModelInfo], needs: Needs, wishes: Wishes, policy: ProjectPolicy
-) -> None:
-    try:
-        plan = decide(asking(models, needs, wishes, policy))
-    except NoDeployment:
-        return
-    for step in plan.steps:
-        _check_able(step.model, step.deployment, needs)
-        _check_allowed(step.model, step.deployment, wishes, policy)
+def test_auto_never_picks_a_model_that_cannot_serve_the_request() -> None:
+    served = 0
+    for seed in range(3_000):
+        chance = Chance(seed)
+        models = [chance.model(number) for number in range(chance.randint(1, 6))]
+        needs, wishes, policy = chance.needs(), chance.wishes(), chance.policy()
+        try:
+            plan = decide(asking(models, needs, wishes, policy))
+        except NoDeployment:
+            continue
+        served += 1
+        for step in plan.steps:
+            _check_able(step.model, step.deployment, needs)
+            _check_allowed(step.model, step.deployment, wishes, policy)
+    assert served > 300  # or nothing was shown
 
 
 def _check_able(one: ModelInfo, at: DeploymentInfo, needs: Needs) -> None:
@@ -249,7 +289,7 @@ def _check_able(one: ModelInfo, at: DeploymentInfo, needs: Needs) -> None:
     assert not needs.audio or known.get("audio_input", "audio" in kinds) is True
     assert not needs.video or "video" in kinds
     assert not needs.files or "pdf" in kinds
-    context = at.context_length or one.context_length or 6_000
+    context = at.context_length or one.context_length or 8_000
     assert needs.prompt_tokens + (needs.max_output_tokens or 0) <= context
     most = at.max_output_tokens or one.max_output_tokens
     assert most is None or needs.max_output_tokens is None or needs.max_output_tokens <= most
@@ -296,6 +336,21 @@ def test_auto_finds_somebody_where_somebody_can() -> None:
 )
 def test_a_family_is_a_maker_and_a_name_without_versions(slug: str, family: str) -> None:
     assert family_of(slug) == family
+
+
+@pytest.mark.parametrize(
+    ("name", "slug", "related"),
+    [
+        ("claude-3-5-sonnet-20241022", "anthropic/claude-sonnet-5.5", True),
+        ("anthropic/claude-opus-4-1", "anthropic/claude-opus-5.5", True),
+        ("gemini-2.0-flash", "google/gemini-3.8-flash", True),
+        ("gpt-4", "openai/gpt-6.1-sol", False),
+        ("acme/claude-opus-4", "anthropic/claude-opus-5.5", False),
+        ("opus-4", "anthropic/claude-opus-5.5", False),
+    ],
+)
+def test_a_withdrawn_name_may_lack_its_maker(name: str, slug: str, related: bool) -> None:
+    assert is_relative(name, slug) is related
 
 
 def test_relatives_are_the_nearest_of_the_family() -> None:

@@ -9,7 +9,7 @@ from routing.policy import eligibility
 from routing.policy.candidate import DeploymentInfo, ModelInfo
 from routing.policy.needs import Needs
 from routing.policy.project import DEFAULT
-from routing.policy.wishes import FREE, NOBODY, MaxPrice, Wishes
+from routing.policy.wishes import FREE, NO_WISHES, NOBODY, MaxPrice, Wishes
 from tests.routing.policy.cast import NOW, deployment, model, without
 
 
@@ -21,7 +21,10 @@ def unfit(what: Needs, one: DeploymentInfo | None = None, sure: bool = False, **
     return eligibility.unfit(one or deployment(), model(**changes), what, sure=sure)
 
 
-def unwanted(wishes: Wishes = Wishes(), one: DeploymentInfo | None = None, what: Needs = needs(), **policy: Any) -> str:
+PLAIN = needs()
+
+
+def unwanted(wishes: Wishes = NO_WISHES, one: DeploymentInfo | None = None, what: Needs = PLAIN, **policy: Any) -> str:
     return eligibility.unwanted(one or deployment(), model(), wishes, DEFAULT._replace(**policy), what)
 
 

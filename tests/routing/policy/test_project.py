@@ -127,7 +127,9 @@ _rule_values = st.fixed_dictionaries(
 )
 
 
-@given(st.dictionaries(st.sampled_from([*ProjectPolicy._fields, "unknown"]), _values), st.lists(_rule_values, max_size=2))
+@given(
+    st.dictionaries(st.sampled_from([*ProjectPolicy._fields, "unknown"]), _values), st.lists(_rule_values, max_size=2)
+)
 def test_any_text_is_a_policy_or_unreadable(told: dict[str, Any], rules: list[Any]) -> None:
     for text in (json.dumps(told), json.dumps({**told, "rules": rules})):
         try:

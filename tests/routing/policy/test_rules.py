@@ -4,13 +4,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from routing.policy.eligibility import too_dear, unwanted
 from routing.policy.needs import Needs
+from routing.policy.project import ProjectPolicy
 from routing.policy.rule_json import problems
 from routing.policy.rules import Action, Match, Occasion, Rule, direct, first_match, matches
 from routing.policy.weights import PRESETS, Weights
 from routing.policy.wishes import NO_WISHES, NOBODY, MaxPrice, Wishes
-from tests.routing.policy.cast import NOW
+from tests.routing.policy.cast import NOW, deployment, model
 
 MONDAY = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -70,12 +74,22 @@ def test_no_reasoning_is_not_a_need_for_it() -> None:
 
 def test_hours_within_a_day() -> None:
     office = Match(hours=(9 * 60, 17 * 60 + 30))
-    assert [matches(office, at(0, *time)) for time in ((8, 59), (9, 0), (17, 29), (17, 30))] == [False, True, True, False]
+    assert [matches(office, at(0, *time)) for time in ((8, 59), (9, 0), (17, 29), (17, 30))] == [
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_hours_past_midnight_belong_to_the_day_on_which_they_begin() -> None:
     night = Match(hours=(22 * 60, 6 * 60), weekdays=(4,))  # from Friday evening
-    assert [matches(night, at(4, *time)) for time in ((5, 0), (21, 59), (22, 0), (23, 59))] == [False, False, True, True]
+    assert [matches(night, at(4, *time)) for time in ((5, 0), (21, 59), (22, 0), (23, 59))] == [
+        False,
+        False,
+        True,
+        True,
+    ]
     assert [matches(night, at(5, *time)) for time in ((0, 0), (5, 59), (6, 0), (22, 0))] == [True, True, False, False]
 
 
@@ -172,8 +186,16 @@ def test_a_rules_prohibitions_bind_the_request() -> None:
 
 # --- Checking ---------------------------------------------------------------------------------------------------------
 def test_a_rule_that_can_be_used_has_no_problems() -> None:
-    match = {"models": ["auto"], "hours": [1320, 360], "weekdays": [0, 6], "timezone": "Asia/Shanghai",
-             "headers": [["x-router-task", "sum*"]], "needs": ["tools"], "key_ids": [3], "min_prompt_tokens": 1}  # fmt: skip
+    match = {
+        "models": ["auto"],
+        "hours": [1320, 360],
+        "weekdays": [0, 6],
+        "timezone": "Asia/Shanghai",
+        "needs": ["tools"],
+        "headers": [["x-router-task", "sum*"]],
+        "key_ids": [3],
+        "min_prompt_tokens": 1,
+    }
     action = {"models": ["acme/one"], "weights": [0.2, 0, 1], "max_price": [1, None, 3, None]}
     assert problems(match, action) == []
 
@@ -212,3 +234,59 @@ def test_what_is_wrong_with_a_rule_is_said_by_field(match: dict[str, Any], actio
 
 def test_presets_are_told_in_the_message() -> None:
     assert all(name in problems({}, {"preset": "x"})[0].message for name in PRESETS)
+
+
+# --- Nothing is loosened ----------------------------------------------------------------------------------------------
+_providers = st.sampled_from([(), (), ("p1",), ("p2", "p3"), ("p*",), ("*3",)])
+_plain = st.sampled_from([(), (), ("p1",), ("p2", "p3")])
+_regions = st.sampled_from([(), (), ("EU",), ("us", "EU")])
+_caps = st.none() | st.builds(MaxPrice, st.none() | st.integers(0, 3), st.none() | st.integers(0, 3))
+_wishes = st.builds(
+    Wishes,
+    order=_plain,
+    only=_plain,
+    ignore=_plain,
+    allow_fallbacks=st.booleans(),
+    no_training=st.booleans(),
+    zero_retention=st.booleans(),
+    sort=st.sampled_from(["", "price"]),
+    max_price=_caps,
+    regions=_regions,
+)
+_actions = st.builds(Action, only=_providers, ignore=_providers, order=_plain, max_price=_caps)
+_policies = st.builds(
+    ProjectPolicy,
+    allowed_providers=_providers,
+    denied_providers=_providers,
+    regions=_regions,
+    no_training=st.booleans(),
+    zero_retention=st.booleans(),
+    max_price=_caps,
+)
+_all = [
+    deployment(id, provider=f"p{id % 3 + 1}", region=("EU", "US", "")[id % 5 % 3], trains_on_data=(False, None)[id % 2],
+               zero_retention=(True, None)[id % 7 % 2])
+    for id in range(15)
+]  # fmt: skip
+
+
+def left(wishes: Wishes, policy: ProjectPolicy) -> set[tuple[int, int]]:
+    """Deployments that may answer, each at prices from 0 to 3."""
+    one, plain = model(), Needs("openai_chat")
+    return {
+        (each.id, price)
+        for each in _all
+        if not unwanted(each, one, wishes, policy, plain)
+        for price in range(4)
+        if not too_dear(MaxPrice(price, price, 0, 0), wishes.max_price, policy.max_price)
+    }
+
+
+@given(_wishes, _actions, _policies)
+def test_a_request_never_gets_whom_its_rule_or_its_project_forbids(
+    wishes: Wishes, action: Action, policy: ProjectPolicy
+) -> None:
+    by_rule = direct("a/1", NO_WISHES, Rule(1, "", Match(), action._replace(order=()))).wishes
+    merged = direct("a/1", wishes, Rule(1, "", Match(), action)).wishes
+    assert left(merged, policy) <= left(by_rule, policy) <= left(NO_WISHES, policy)
+    assert left(merged, policy) <= left(wishes._replace(order=merged.order), policy)
