@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -29,6 +30,8 @@ class Cursor(Protocol):
     def execute(self, query: Any, params: Any = None, /) -> Any: ...
 
     def fetchall(self) -> list[Any]: ...
+
+    def copy(self, statement: Any, /) -> AbstractContextManager[Any]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from uuid import UUID
 
 import orjson
+from psycopg import DataError, IntegrityError
 
 from billing.events import UsageEvent
 from billing.ledger import Cursor
@@ -37,15 +40,93 @@ RETURNING id::text
 """
 
 
+_COLUMNS = (
+    *("id", "request_id", "part", "organization_id", "project_id", "api_key_id", "model", "provider", "usage"),
+    *("usage_source", "usage_flags", "policy", "price_card_id", "rates", "rate_currency", "units_per_usd", "markup"),
+    *("charge_nanos", "currency", "source", "hold_id", "transfer_id", "occurred_at", "settled_at"),
+)
+_COPY = f"COPY billing_usagerecord ({', '.join(_COLUMNS)}) FROM STDIN"
+_SOURCES = "SELECT id::text, source FROM billing_hold WHERE id = ANY(%s::uuid[])"
+_CANONICAL = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_SPECIAL = re.compile(r"[\\\t\n\r]")
+_TABS = len(_COLUMNS) - 1
+_LINE = "\t".join(["%s"] * len(_COLUMNS)) + "\n"
+_ESCAPED = re.compile(r"[\\\r]|\n.")
+_NULL = "\0"  # in no text that PostgreSQL takes
+_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+
+
 def insert(cur: Cursor, events: Collection[UsageEvent], transfers: Mapping[int, UUID]) -> set[str]:
     """The ids of those that were not there yet. `transfers`: the one that pays, by organization id.
 
-    Raises ValueError for an id that is not written as PostgreSQL writes it.
+    Nearly always all are new, so they are copied straight into the table; only where one is not, which the primary key
+    says, they are inserted around it. Raises ValueError for an id that is not written as PostgreSQL writes it.
     """
+    ids = {event.id for event in events}
+    if not all(_CANONICAL.fullmatch(id_) for id_ in ids):
+        raise ValueError("an event's id must be a UUID in its usual form")
+    cur.execute("SAVEPOINT copy_usage")
+    try:
+        _copy(cur, events, transfers)
+    except (IntegrityError, DataError):  # a known one, or one that makes no sense: the other way says which
+        cur.execute("ROLLBACK TO SAVEPOINT copy_usage")
+        return _insert(cur, events, transfers)
+    cur.execute("RELEASE SAVEPOINT copy_usage")
+    return ids
+
+
+def _copy(cur: Cursor, events: Collection[UsageEvent], transfers: Mapping[int, UUID]) -> None:
+    cur.execute(_SOURCES, [list({event.hold_id for event in events if event.hold_id is not None})])
+    sources: dict[str, str] = dict(cur.fetchall())
+    payers = {organization: str(id_) for organization, id_ in transfers.items()}
+    now = datetime.now(UTC).isoformat()
+    lines = "".join([_line(event, sources, payers, now) for event in sorted(events, key=lambda event: event.id)])
+    with cur.copy(_COPY) as copy:
+        copy.write(lines)
+
+
+def _line(event: UsageEvent, sources: Mapping[str, str], payers: Mapping[int, str], now: str) -> str:
+    source = event.source if event.hold_id is None else sources.get(event.hold_id, event.source)
+    pays = event.charge_nanos > 0 and source != "plan"
+    values = (
+        event.id,
+        event.request_id,
+        event.part,
+        event.organization_id,
+        event.project_id,
+        event.api_key_id,
+        event.model,
+        event.provider,
+        _NULL if event.usage is None else orjson.dumps(event.usage).decode(),
+        event.usage_source,
+        orjson.dumps(event.usage_flags).decode(),
+        event.policy,
+        _NULL if event.price_card_id is None else event.price_card_id,
+        event.rates,
+        event.rate_currency,
+        event.units_per_usd,
+        event.markup,
+        event.charge_nanos,
+        "USD",
+        source,
+        event.hold_id or _NULL,
+        payers[event.organization_id] if pays else _NULL,
+        event.occurred_at,
+        now,
+    )
+    line = _LINE % values
+    if _ESCAPED.search(line) is None and line.count("\t") == _TABS and line.count(_NULL) == values.count(_NULL):
+        return line.replace(_NULL, r"\N")
+    return "\t".join([r"\N" if value == _NULL else _escaped(str(value)) for value in values]) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """As COPY reads it; a NUL is refused by the database."""
+    return _SPECIAL.sub(lambda found: _ESCAPES[found[0]], text)
+
+
+def _insert(cur: Cursor, events: Collection[UsageEvent], transfers: Mapping[int, UUID]) -> set[str]:
     rows = orjson.dumps([dict(zip(_FIELDS, event, strict=True)) for event in events])
     by_organization = orjson.dumps({str(key): str(id_) for key, id_ in transfers.items()})
     cur.execute(_INSERT, [by_organization.decode(), rows.decode()])
-    new_ids = {row[0] for row in cur.fetchall()}
-    if not new_ids.issubset({event.id for event in events}):
-        raise ValueError("an event's id must be a UUID in its usual form")
-    return new_ids
+    return {row[0] for row in cur.fetchall()}

@@ -23,7 +23,7 @@ from gateway.unsettled import Entry, settle_or_put_aside
 
 BATCH = 500
 LOCK = 0x52314A4F  # first half of an advisory lock that ends with its transaction; the second is the shard
-BUSY_PAUSE_S = 0.2  # a batch costs a dozen statements whatever its size, so a moment's events go together
+BUSY_PAUSE_S = 0.4  # a batch costs a dozen statements whatever its size, so a moment's events go together
 IDLE_PAUSE_S = 0.5
 STAMP_EVERY_S = 1.0
 CLOCK_MARGIN_S = 5.0  # where a time comes from Redis's clock

@@ -20,7 +20,7 @@ from gateway.price_book import Priced
 from gateway.protocol.reply import UsageReport
 from gateway.slices import Share
 from observability import metrics
-from observability.records import Outcome, RequestRecord, Trace, UsageSource
+from observability.records import Outcome, RequestRecord, UsageSource
 
 if TYPE_CHECKING:
     from gateway.services import Services
@@ -125,18 +125,18 @@ def charge_of(
     )
 
 
-def trace_of(exchange: Exchange) -> Trace | None:
-    """Why it went where it went: the decision, who was passed over at the last moment, and the attempts."""
+def trace_of(exchange: Exchange) -> str | None:
+    """Why it went where it went, as JSON: the decision, who was passed over at the last moment, and the attempts."""
     plan = exchange.plan
     if plan is None:
         return None
-    trace: Trace = {
+    trace: dict[str, object] = {
         "attempts": [tuple(attempt) for attempt in exchange.attempts],
         "decision": orjson.Fragment(plan.trace),
     }
     if exchange.skipped:
         trace["skipped"] = exchange.skipped
-    return trace
+    return orjson.dumps(trace).decode()
 
 
 def _outcome(exchange: Exchange) -> Outcome:

@@ -103,13 +103,14 @@ class _RequestFields(NamedTuple):
     duration_ms: int
     overhead_us: int
     attempt_count: int
-    trace: Trace | None
+    trace: Trace | str | None
 
 
 class RequestRecord(_RequestFields):
     """One finished request. New fields come last, with a default: an older process writes shorter rows.
 
     `trace` says how it went: JSON values alone, names and numbers, `attempts` being a list of AttemptRecord's values.
+    As JSON text it goes from the journal to its column without being read on the way.
     """
 
     __slots__ = ()
@@ -142,7 +143,7 @@ class RequestRecord(_RequestFields):
         duration_ms: int = 0,
         overhead_us: int = 0,
         attempt_count: int = 0,
-        trace: Trace | None = None,
+        trace: Trace | str | None = None,
     ) -> Self:
         return _new(
             cls,

@@ -18,7 +18,7 @@ _MOST_TRACE_BYTES: Final = 16_384
 _UUID: Final = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 # JSON of names and numbers alone: neither words with spaces between them nor anything that COPY would have to escape.
 _NAME: Final = r"[A-Za-z0-9_.:/@+-]{0,160}"
-_PLAIN_JSON: Final = re.compile(rf'(?:[-+\[\]{{}}:,.0-9Ea-z]+|"{_NAME}")*+'.encode())
+_PLAIN_JSON: Final = re.compile(rf'(?:[-+\[\]{{}}:,.0-9Ea-z]+|"{_NAME}")*+')
 _PLAIN_NAME: Final = re.compile(_NAME)
 
 _LINE: Final = (
@@ -82,13 +82,24 @@ def _line_of(record: RequestRecord) -> str:
 _STREAM, _FIRST_TOKEN, _TRACE = (COLUMNS.index(name) for name in ("stream", "first_token_ms", "trace"))
 
 
-def _trace_text(trace: Trace | None) -> str:
+def _trace_text(trace: Trace | str | None) -> str:
+    if isinstance(trace, str):
+        if len(trace) <= _MOST_TRACE_BYTES and trace[:1] == "{" and _PLAIN_JSON.fullmatch(trace) is not None:
+            return trace  # as the gateway wrote it; what only looks like JSON is the database's to refuse
+        trace = _read(trace)
     if not isinstance(trace, dict):
         return r"\N"
-    text = orjson.dumps(trace)
+    text = orjson.dumps(trace).decode()
     if _PLAIN_JSON.fullmatch(text) is None:
-        text = orjson.dumps(_without_words(trace))
-    return text.decode() if len(text) <= _MOST_TRACE_BYTES else r"\N"
+        text = orjson.dumps(_without_words(trace)).decode()
+    return text if len(text) <= _MOST_TRACE_BYTES else r"\N"
+
+
+def _read(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _without_words(value: Any) -> Any:

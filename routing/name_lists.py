@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from accounts import model_patterns
 from accounts.model_patterns import BadPatterns
 from routing.models import Model, ModelAlias, Provider
+from routing.policy.auto import AUTO, is_auto
 
 NAMES_MAX = 50
 _BETWEEN = re.compile(r"[\s,;，、；]+")
@@ -40,13 +41,15 @@ def clean_model_patterns(text: str, *, known: Collection[str] = ()) -> list[str]
 
 
 def clean_models(text: str, *, known: Collection[str] = ()) -> list[str]:
-    """Names of models to ask for, in their order; `auto` and `auto:<preset>` too."""
+    """Names of models to ask for, in their order; `auto` too. `known` are not looked up in the catalogue."""
     names = _names(text)
     for name in names:
         if "*" in name:
             message = _("“%(name)s” is a pattern; name one model.") % {"name": name[:60]}
             raise forms.ValidationError(message, code="pattern")
-    _refuse_unknown((name for name in names if name.partition(":")[0] != "auto"), model_names, known)
+        if name.startswith(f"{AUTO}:"):
+            raise forms.ValidationError(_("Write auto alone; what matters is chosen beside it."), code="preset")
+    _refuse_unknown((name for name in names if not is_auto(name)), model_names, known)
     return names
 
 

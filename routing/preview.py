@@ -14,14 +14,14 @@ from routing.models import ProjectRouting
 from routing.page_catalogue import catalogue_for_pages
 from routing.page_prices import PagePrices
 from routing.planner import Asking, Group, NoDeployment, Refusal, RouteStep, decide
-from routing.policy.auto import models_for
+from routing.policy.auto import AUTO, models_for, rough_prices
 from routing.policy.candidate import Catalogue, DeploymentInfo, ModelInfo
 from routing.policy.eligibility import may_use
 from routing.policy.needs import Needs
 from routing.policy.project import ProjectPolicy
 from routing.policy.vitals import UNKNOWN, Vitals
 from routing.policy.weights import Weights
-from routing.preview_form import AUTO, Chosen
+from routing.preview_form import Chosen
 from routing.project_policy import policy_of
 
 _EMBEDDINGS = "openai_embeddings"
@@ -106,7 +106,14 @@ def _models(
     catalogue: Catalogue, chosen: Chosen, policy: ProjectPolicy, needs: Needs, at: datetime
 ) -> tuple[ModelInfo, ...]:
     if chosen.model == AUTO:
-        return models_for(catalogue.models.values(), lambda model: may_use(model, (), policy), needs, at)
+        return models_for(
+            catalogue.models.values(),
+            lambda model: may_use(model, (), policy),
+            needs,
+            at,
+            weights=policy.weights,
+            prices=rough_prices(catalogue, at),
+        )
     model = catalogue.resolve(policy.aliases.get(chosen.model, chosen.model))
     return () if model is None else (model,)
 

@@ -9,8 +9,8 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from routing.models import Model
+from routing.policy.auto import AUTO
 
-AUTO = "auto"
 SAMPLES = {
     "chat": (_("Short chat, 500 tokens in"), 500),
     "code": (_("Coding turn, 12,000 tokens in"), 12_000),

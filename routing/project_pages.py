@@ -85,7 +85,7 @@ def project_ranking(request: HttpRequest, id: int) -> HttpResponse:
 
 
 def _ranking(request: HttpRequest, project: Project, drafted: ProjectRouting) -> dict[str, Any]:
-    chosen = PreviewForm.chosen(request.GET)
+    chosen = PreviewForm.chosen((request.POST or request.GET).dict())
     return {"preview": preview(project, drafted, chosen)}
 
 
@@ -111,7 +111,9 @@ def _rules(request: HttpRequest, project: Project) -> dict[str, Any]:
 @require_http_methods(["GET", "POST"])
 def rule_create(request: HttpRequest, id: int) -> HttpResponse:
     project = _project(request, id)
-    form = RuleForm(request.POST or None, rule=None, keys=_keys(request, project))
+    form = RuleForm(
+        request.POST or None, rule=None, keys=_keys(request, project), own_names=routing_of(project).aliases
+    )
     if request.method == "POST" and form.is_valid():
         try:
             add_rule(project, signed_in_user(request), **_values(form))
@@ -127,7 +129,9 @@ def rule_create(request: HttpRequest, id: int) -> HttpResponse:
 def rule_edit(request: HttpRequest, id: int, rule_id: int) -> HttpResponse:
     project = _project(request, id)
     rule = get_object_or_404(rules_of(project), pk=rule_id)
-    form = RuleForm(request.POST or None, rule=rule, keys=_keys(request, project, rule))
+    form = RuleForm(
+        request.POST or None, rule=rule, keys=_keys(request, project, rule), own_names=routing_of(project).aliases
+    )
     if request.method == "POST" and form.is_valid():
         change_rule(rule, signed_in_user(request), **_values(form))
         messages.success(request, _("Saved. The next request is routed by it."))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import time
 from typing import Any
 
@@ -79,8 +79,12 @@ class RuleForm(forms.Form):
     cap_request = cap_field("request")
     cap_image = cap_field("image")
 
-    def __init__(self, data: Any = None, *, rule: RoutingRule | None, keys: Iterable[ApiKey]) -> None:
+    def __init__(
+        self, data: Any = None, *, rule: RoutingRule | None, keys: Iterable[ApiKey], own_names: Collection[str] = ()
+    ) -> None:
+        """`own_names` are those that the project gave to models."""
         self._rule = rule
+        self._own_names = own_names
         super().__init__(data, initial=_initial(rule), auto_id="rule-%s")
         self._choices("keys", [(str(key.pk), f"{key.name} (…{key.last_four})") for key in keys])
         self._choices("timezone", [(name, name) for name in _zones()])
@@ -130,7 +134,8 @@ class RuleForm(forms.Form):
         return clean_providers(self.cleaned_data["order"], known=self._known("order"))
 
     def _known(self, name: str) -> list[str]:
-        return list(self._rule.action.get(name, ())) if self._rule else []
+        stored = self._rule.action.get(name, ()) if self._rule else ()
+        return [*stored, *self._own_names] if name in ("models", "fallbacks") else list(stored)
 
     def clean_headers(self) -> list[list[str]]:
         lines = [line for line in self.cleaned_data["headers"].splitlines() if line.strip()]

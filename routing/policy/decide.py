@@ -27,7 +27,7 @@ from routing.policy.weights import PRESETS, Weights
 from routing.policy.wishes import NO_WISHES, MaxPrice, Wishes
 
 MOST_STEPS = 12
-_MOST_TOLD = 40  # candidates, and refusals, that a trace keeps
+_MOST_TOLD = 20  # candidates, and refusals, that a trace keeps: it has to stay small
 _USUAL_OUTPUT = {"code": 700.0, "long": 900.0, "data": 250.0}
 _OTHER_OUTPUT = 400.0
 

@@ -226,7 +226,7 @@ def test_a_big_batch_over_many_wallets_takes_few_statements(organization: Any, g
     with connection.execute_wrapper(lambda execute, *args: (statements.append(1), execute(*args))[1]):
         statements: list[int] = []
         assert len(settled(*events)) == 500
-    assert len(statements) <= 14
+    assert len(statements) <= 15
     charged = sum(event.charge_nanos for event in events if event.organization_id == organization.pk)
     assert ledger.balance(organization.pk).posted_nanos == 10 * USD - charged
     assert Entry.objects.filter(account__kind="revenue").order_by("id").last().balance_after_nanos == sum(range(500))  # type: ignore[union-attr]

@@ -155,7 +155,7 @@ def test_everything_that_was_chosen_reaches_the_gateway(
         exploration="",
         hedge="paid",
         stream_failure="continue",
-        aliases="fast = acme/one\nbig→one-latest\nany = auto:best",
+        aliases="fast = acme/one\nbig→one-latest\nany = auto",
     )
     answer = bob.post(f"/projects/{project.pk}/routing", form)
     assert answer.status_code == 302, answer.content.decode()
@@ -174,7 +174,7 @@ def test_everything_that_was_chosen_reaches_the_gateway(
         exploration=False,
         hedge="paid",
         stream_failure="continue",
-        aliases={"fast": "acme/one", "big": "one-latest", "any": "auto:best"},
+        aliases={"fast": "acme/one", "big": "one-latest", "any": "auto"},
     )
     assert told == [project.pk]
     page = page_of(bob, project)
@@ -206,6 +206,7 @@ def test_a_default_project_has_nothing_stored(bob: Client, project: Project) -> 
         ({"allowed_models": "acme/one acme/won"}, "There is no “acme/won”. Did you mean acme/"),
         ({"aliases": "fast acme/one"}, "write name = model"),
         ({"aliases": "auto = acme/one"}, "auto has its own meaning"),
+        ({"aliases": "fast = auto:best"}, "Write auto alone"),
         ({"aliases": "fast = acme/*"}, "is a pattern; name one model"),
         ({"preset": "custom", "latency_weight": 0, "cost_weight": 0, "quality_weight": 0}, "One of the three"),
         ({"max_price_prompt_nanos": "-1"}, "greater than or equal to 0"),

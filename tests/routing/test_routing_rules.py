@@ -16,7 +16,7 @@ from routing.policy.rules import NEEDS as KNOWN_NEEDS
 from routing.policy.rules import Action, Match
 from routing.policy.weights import Weights
 from routing.policy.wishes import MaxPrice
-from routing.project_settings import RULES_MAX, add_rule
+from routing.project_settings import RULES_MAX, add_rule, change_routing
 from routing.rule_words import NEEDS
 from tests.routing.routing_cast import rule_form
 
@@ -58,7 +58,7 @@ def test_all_parts_of_a_rule_reach_the_gateway(bob: Client, project: Project, to
         weekdays=[5, 6],
         timezone="Asia/Shanghai",
         models="acme/two\nacme/one",
-        fallbacks="auto:cheapest",
+        fallbacks="auto",
         only="local",
         ignore="acme",
         order="local",
@@ -84,7 +84,7 @@ def test_all_parts_of_a_rule_reach_the_gateway(bob: Client, project: Project, to
     )
     assert known.action == Action(
         models=("acme/two", "acme/one"),
-        fallbacks=("auto:cheapest",),
+        fallbacks=("auto",),
         only=("local",),
         ignore=("acme",),
         order=("local",),
@@ -122,6 +122,12 @@ def test_a_rule_for_a_revoked_key_stays_one_for_that_key(bob: Client, project: P
     assert f'value="{key.pk}" id="rule-keys_0" checked' in page.replace(' class="input"', "")
 
 
+def test_a_rule_may_use_the_projects_own_names(bob: Client, project: Project) -> None:
+    assert "There is no “fast”" in bob.post(rules_url(project), rule_form(models="fast")).content.decode()
+    change_routing(project, None, {"aliases": {"fast": "acme/one"}})
+    assert added(bob, project, models="fast").action["models"] == ["fast"]
+
+
 def test_the_list_says_what_a_rule_does(bob: Client, project: Project) -> None:
     added(bob, project, requested="gpt-4o*", min_prompt_tokens=200_000, ignore="acme", cap_completion="15")
     page = bob.get(f"/projects/{project.pk}/routing").content.decode()
@@ -135,6 +141,7 @@ def test_the_list_says_what_a_rule_does(bob: Client, project: Project) -> None:
         ({"name": " "}, "This field is required"),
         ({"models": ""}, "Say what the rule does"),
         ({"models": "acme/none-such"}, "There is no “acme/none-such”"),
+        ({"fallbacks": "auto:cheapest"}, "Write auto alone"),
         ({"models": "acme/*"}, "is a pattern; name one model"),
         ({"only": "nobody"}, "There is no “nobody”"),
         ({"min_prompt_tokens": 5, "max_prompt_tokens": 4}, "Must not be below the least"),
