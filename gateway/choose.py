@@ -9,14 +9,14 @@ from typing import Any
 from accounts.caller import Caller
 from accounts.model_limits import allows
 from billing.pricing.markup import ORGANIZATION
-from billing.pricing.usage import TokenUsage
+from billing.pricing.rates import InvalidRateCard
 from gateway.affinity import LEAST_PROMPT_TOKENS, Affinity
 from gateway.errors import BadRequest, GatewayError, NotAllowed, NotAvailable, NotFound
 from gateway.exchange import Exchange
 from gateway.health import Health
 from gateway.model_names import named
 from gateway.needs import needs_of
-from gateway.price_book import PriceBook
+from gateway.price_book import PriceBook, Priced
 from gateway.protocol.conversation import NOTHING
 from gateway.protocol.dialects import UPSTREAM_CODECS
 from gateway.upstream.address import dialect_for
@@ -217,32 +217,28 @@ class CallerPrices:
         self._organization_id = organization_id
 
     def expected_nanos(self, deployment: DeploymentInfo, prompt_tokens: int, output_tokens: int) -> int:
-        return self._nanos(deployment, TokenUsage(input=prompt_tokens, output=output_tokens))
+        try:
+            return self._price(deployment, prompt_tokens).plain_nanos(prompt_tokens, output_tokens)
+        except InvalidRateCard:
+            raise LookupError("no_price") from None
 
     def per_million(self, deployment: DeploymentInfo, prompt_tokens: int) -> MaxPrice:
-        return MaxPrice(
-            prompt=self._nanos(deployment, TokenUsage(input=_MILLION, request=0), prompt_size=prompt_tokens),
-            completion=self._nanos(deployment, TokenUsage(output=_MILLION, request=0), prompt_size=prompt_tokens),
-            request=self._nanos(deployment, TokenUsage(request=1), prompt_size=prompt_tokens),
-            image=0,
-        )
+        price = self._price(deployment, prompt_tokens)
+        request = price.plain_nanos(0, 0)
+        prompt, completion = price.plain_nanos(_MILLION, 0) - request, price.plain_nanos(0, _MILLION) - request
+        return MaxPrice(prompt, completion, request, image=0)
 
-    def _nanos(self, deployment: DeploymentInfo, usage: TokenUsage, prompt_size: int | None = None) -> int:
+    def _price(self, deployment: DeploymentInfo, prompt_size: int) -> Priced:
         catalogue = self._book.catalogue
-        priced = self._book.card(
-            deployment,
-            tier="standard",
-            prompt_size=usage.prompt_size if prompt_size is None else prompt_size,
-            markup=catalogue.markup(deployment, self._at, self._organization_id),
-            now=self._at,
-        )
-        if priced is None:
-            try:
-                catalogue.units_per_usd(deployment.currency, self._at)
-            except LookupError:
-                raise LookupError("no_exchange_rate") from None
-            raise LookupError("no_price")
-        return priced.nanos(usage)
+        markup = catalogue.markup(deployment, self._at, self._organization_id)
+        priced = self._book.card(deployment, tier="standard", prompt_size=prompt_size, markup=markup, now=self._at)
+        if priced is not None:
+            return priced
+        try:
+            catalogue.units_per_usd(deployment.currency, self._at)
+        except LookupError:
+            raise LookupError("no_exchange_rate") from None
+        raise LookupError("no_price")
 
 
 def _alike(needs: Needs) -> Needs:

@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 LATEST = "r1:health:latest"  # deployment id -> the values of Vitals as JSON: what pages show
 LATEST_KEPT_S = 900
 _PUBLISH_EVERY_S = 1.0
+_ESTIMATE_KEPT_S = 1.0
 _LEAST_FIRST_TOKEN_S = 30.0
 _USUAL_TIMES = 20.0  # an attempt that takes so much longer than usual for its first token is given up
 _TIMED_ENOUGH = 10.0
@@ -70,6 +71,7 @@ class Health:
         self._breakers: dict[_Key, Breaker] = {}
         self._changed: dict[_Key, float] = {}  # breakers to tell of: open until then; 0: closed
         self._limits: dict[int, float] = {}
+        self._estimates: dict[int, tuple[Vitals, float]] = {}  # and until when they are good enough
         self._fresh = False  # something was recorded since the last publishing
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -203,11 +205,15 @@ class Health:
         return max(_LEAST_HEDGE_S, vitals.first_token_s * exp(_P95 * vitals.spread - vitals.spread**2 / 2))
 
     def vitals(self, deployment_id: int) -> Vitals:
-        """What is known now."""
+        """What is known now; estimates are up to a second old, breakers are not."""
         now = time.time()
-        self._take_in_samples(now)
+        known = self._estimates.get(deployment_id)
+        if known is None or now >= known[1]:
+            self._take_in_samples(now)
+            known = self._estimates[deployment_id] = (self._record.vitals(deployment_id, now), now + _ESTIMATE_KEPT_S)
         breaker = self._breakers.get(("deployment", deployment_id))
-        return self._record.vitals(deployment_id, now, "closed" if breaker is None else breaker.state(now))
+        state = "closed" if breaker is None else breaker.state(now)
+        return known[0] if state == "closed" else known[0]._replace(breaker=state)
 
     # --- Breakers --------------------------------------------------------------------------------------------------
     def _count_failure(self, key: _Key, retry_after_s: float | None, lost_s: float, *, at_once: bool) -> None:
@@ -223,6 +229,7 @@ class Health:
         if key[0] == "deployment":
             self._take_in_samples(now)
             self._record.forgive(key[1], now)
+            self._estimates.pop(key[1], None)
 
     def _return_probe(self, key: _Key) -> None:
         breaker = self._breakers.get(key)

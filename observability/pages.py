@@ -28,6 +28,7 @@ from accounts.sample_models import sample_model
 from billing.ledger import balance
 from billing.receipts.document import public_id
 from billing.usage_records import receipt_of
+from observability.decision import decision_in
 from observability.log_query import STATUSES, LogFilter, LogPage, page_of, read_filter, rows_wanted
 from observability.log_rows import Wanted, read_rows
 from observability.models import RequestLog
@@ -35,7 +36,8 @@ from observability.names_seen import names_seen
 from observability.overview import RANGES, days_of, first_request_at, summarize
 from observability.records import attempts_in
 from observability.results import Badge, badge_of, explain, was_failover
-from observability.waterfall import waterfall
+from observability.waterfall import axis, waterfall, weighed
+from observability.why import why
 
 LATEST: Final = 5
 CHECKLIST_STAYS: Final = timedelta(days=1)  # after the first request
@@ -148,7 +150,7 @@ def log(request: HttpRequest, request_id: UUID) -> HttpResponse:
     ).first()
     if row is None:
         raise Http404
-    attempts = attempts_in(row.trace)
+    attempts, decision = attempts_in(row.trace), decision_in(row.trace)
     context = {
         "nav": "logs",
         "log": row,
@@ -158,6 +160,10 @@ def log(request: HttpRequest, request_id: UUID) -> HttpResponse:
         "key": _keys_of(request).get(row.api_key_id),
         "project": projects_of(request).filter(pk=row.project_id).first(),
         "waterfall": waterfall(row, attempts) if attempts else [],
+        "axis": axis(row, attempts),
+        "why": why(attempts, decision),
+        "weighed": weighed(decision, attempts),
+        "left_out": decision.left_out,
         "receipt": receipt_of(row.pk),
         "receipt_id": public_id(row.pk) if settings.RECEIPT_SIGNING_KEY else "",
     }

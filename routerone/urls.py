@@ -9,6 +9,7 @@ urlpatterns = [
     path("", include("billing.urls")),
     path("", include("routing.urls")),
     path("", include("observability.urls")),
+    path("", include("gateway.page_urls")),
     path("accounts/", include("allauth.urls")),
     path("i18n/", include("django.conf.urls.i18n")),
     path("admin/", admin.site.urls),

@@ -19,12 +19,13 @@ from billing.pricing.usage import BUCKETS, TokenUsage
 
 _PROMPT_BUCKETS = ("input", "cache_read", "cache_write", "cache_write_long")
 _OUTPUT_BUCKETS = ("output", "reasoning")
+_PLAIN = frozenset(("input", "output", "request"))
 
 
 class CardPrice:
     """One card at one exchange rate and markup."""
 
-    __slots__ = ("_denominator", "_products", "_unknown", "card", "markup", "units_per_usd")
+    __slots__ = ("_denominator", "_plain", "_products", "_unknown", "card", "markup", "units_per_usd")
 
     def __init__(self, card: RateCard, *, units_per_usd: Decimal, markup: Decimal) -> None:
         """Raises ValueError for a rate of exchange or markup out of range."""
@@ -43,6 +44,16 @@ class CardPrice:
         self._products = tuple(
             (bucket, int(product * self._denominator)) for bucket, product in per_unit.items() if product
         )
+        products = dict(self._products)
+        self._plain = tuple(products.get(bucket, 0) for bucket in ("input", "output", "request"))
+
+    def plain_nanos(self, prompt_tokens: int, output_tokens: int) -> int:
+        """The charge for plain input and output of one request. Raises InvalidRateCard where either has no rate."""
+        if self._unknown & _PLAIN:
+            raise InvalidRateCard(f"price card {self.card.id} lacks a rate")
+        per_prompt, per_output, per_request = self._plain
+        total = prompt_tokens * per_prompt + output_tokens * per_output + per_request
+        return (2 * total + self._denominator) // (2 * self._denominator)
 
     def nanos(self, usage: TokenUsage) -> int:
         """The charge for this usage, rounded half up once. Raises InvalidRateCard for a bucket without a rate."""

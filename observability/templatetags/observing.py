@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from observability.charts import Block
+from observability.why import error_words
 
 register = template.Library()
 
@@ -125,12 +126,23 @@ REASON_NAMES: Final = {
     "cheapest": _("the cheapest"),
     "next": _("next in line"),
     "failover": _("failover"),
+    "score": _("the least loss"),
+    "wish": _("as the request asked"),
+    "affinity": _("where its cache is"),
+    "explored": _("tried to learn"),
+    "probe": _("tried again"),
+    "hedge": _("asked as well, to be faster"),
 }
 
 
 @register.filter
 def reason_name(reason: str) -> str:
     return str(REASON_NAMES.get(reason, reason.replace("_", " ")))
+
+
+@register.filter
+def error_name(error_class: str) -> str:
+    return error_words(error_class)
 
 
 RULES: Final = {

@@ -27,7 +27,8 @@ from routing.policy.weights import PRESETS, Weights
 from routing.policy.wishes import NO_WISHES, MaxPrice, Wishes
 
 MOST_STEPS = 12
-_MOST_TOLD = 20  # candidates, and refusals, that a trace keeps: it has to stay small
+_MOST_TOLD = 12  # candidates that a trace keeps: it has to stay small
+_MOST_REFUSALS_TOLD = 30
 _USUAL_OUTPUT = {"code": 700.0, "long": 900.0, "data": 250.0}
 _OTHER_OUTPUT = 400.0
 
@@ -240,7 +241,7 @@ def _trace(
     if any(group.auto for group in asking.groups):
         told["auto"] = True
     if refusals:
-        told["refused"] = [[one.provider, one.model, one.reason] for one in refusals[:_MOST_TOLD]]
+        told["refused"] = [[one.provider, one.model, one.reason] for one in refusals[:_MOST_REFUSALS_TOLD]]
     return orjson.dumps(told)
 
 

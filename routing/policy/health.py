@@ -129,7 +129,7 @@ class Record:
             return prior if breaker == prior.breaker else prior._replace(breaker=breaker)
         sums.decay(now)
         usual = _estimate(prior, sums.long)
-        return _estimate(usual, sums.short, _SHORT_WORTH)._replace(breaker=breaker, seen=sums.long[0])
+        return _estimate(usual, sums.short, _SHORT_WORTH, breaker, sums.long[0])
 
     def _of(self, deployment_id: int, now: float) -> _Sums:
         sums = self._sums.get(deployment_id)
@@ -140,7 +140,9 @@ class Record:
         return sums
 
 
-def _estimate(prior: Vitals, sums: Sequence[float], worth: float = 1.0) -> Vitals:
+def _estimate(
+    prior: Vitals, sums: Sequence[float], worth: float = 1.0, breaker: str = "closed", seen: float = 0.0
+) -> Vitals:
     """The sums on top of a prior that is worth a few attempts."""
     prior_timed, prior_tokens, prior_attempts = _PRIOR_TIMED * worth, _PRIOR_TOKENS * worth, _PRIOR_ATTEMPTS * worth
     attempts, errors, timed, logs, squares, tokens, seconds = sums
@@ -157,4 +159,6 @@ def _estimate(prior: Vitals, sums: Sequence[float], worth: float = 1.0) -> Vital
         samples=attempts,
         timed=timed,
         spread=variance**0.5,
+        breaker=breaker,
+        seen=seen,
     )
