@@ -107,7 +107,11 @@ def test_with_one_provider_well_nobody_sees_a_failure_and_pays_for_answers_only(
         told.update(attempt[1] for attempt in attempts[:-1])
     assert {name.removeprefix("x-") for name in told} == {name.replace("_", "-") for name in FAULTS}
     for name in FAULTS:
-        assert told[f"x-{name.replace('_', '-')}"] == len(providers.calls[name])
+        attempts, calls = told[f"x-{name.replace('_', '-')}"], len(providers.calls[name])
+        if name == "refuse":  # a kept connection that closes at once is tried anew within the attempt
+            assert attempts <= calls <= 2 * attempts
+        else:
+            assert (name, attempts) == (name, calls)
         if name != "empty":  # an empty answer is no sign of ill health: it may be what was asked for
             assert len(providers.calls[name]) <= AT_ONCE + 12, name
 
