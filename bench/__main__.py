@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bench import install, profiling, report, rounds, soak
+from bench import install, interpreter, profiling, report, rounds, soak
 from bench.processes import Children, DidNotStart
 from bench.product import Product
 from bench.scenarios import BY_NAME, SCENARIOS, Scenario
@@ -42,6 +42,9 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     install.FOLDER.mkdir(exist_ok=True)
+    if not options.same_python and (quick := interpreter.quickest()) != Path(sys.executable):
+        print(f"# {quick} runs Python clearly quicker than {sys.executable}", file=sys.stderr, flush=True)
+        os.execv(quick, [str(quick), "-m", "bench", *sys.argv[1:], "--same-python"])  # ours, driver and upstream
     try:
         with _site() as site:
             if options.profile:
@@ -138,14 +141,14 @@ def _scenarios(options: argparse.Namespace) -> list[Scenario]:
 
 
 def _about(options: argparse.Namespace) -> dict[str, Any]:
-    given = " ".join(part for part in sys.argv[1:] if part != "--write-docs")
+    given = " ".join(part for part in sys.argv[1:] if part not in ("--write-docs", "--same-python"))
     return {
         "command": f'make bench ARGS="{given}"' if given else "make bench",
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "rounds": options.rounds,
         "cpus": os.cpu_count(),
         "cpu": _cpu_name(),
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()} ({Path(sys.base_prefix)})",
         "load_before": os.getloadavg()[0],
     }
 
@@ -167,6 +170,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="3, quick 2")
     parser.add_argument("--seconds", type=float, help="of load in each round, instead of the scenario's own")
     parser.add_argument("--soak", type=int, metavar="N", help="requests of the soak: 100,000, quick 10,000")
+    parser.add_argument("--same-python", action="store_true", help="do not look for a quicker build of Python")
     parser.add_argument("--tree", type=Path, default=ROOT, help="another checkout of ours to measure")
     parser.add_argument("--json", type=Path, default=RESULT, help="where the result is written to and read from")
     parser.add_argument("--profile", action="store_true", help="profile the gateway under the first scenario instead")

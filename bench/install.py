@@ -30,10 +30,10 @@ def python_packages(name: str, *packages: str, version: str = "") -> Path:
         uv = (sys.executable, "-m", "uv")
         python = _python(version) if version else sys.executable
         try:
-            _run([*uv, "venv", "-q", "--clear", "--python", python, target])
+            run([*uv, "venv", "-q", "--clear", "--python", python, target])
         except DidNotStart as reason:
             raise DidNotStart(f"needs Python {version}: {reason}" if version else str(reason)) from reason
-        _run([*uv, "pip", "install", "-q", "--compile-bytecode", "--python", interpreter, *packages])
+        run([*uv, "pip", "install", "-q", "--compile-bytecode", "--python", interpreter, *packages])
         done.touch()
     return interpreter
 
@@ -57,7 +57,7 @@ def node_package(name: str, package: str) -> Path:
         raise DidNotStart("needs Node.js")
     if not done.exists():
         target.mkdir(parents=True, exist_ok=True)
-        _run(["npm", "install", "--prefix", target, "--no-audit", "--no-fund", "--ignore-scripts", package])
+        run(["npm", "install", "--prefix", target, "--no-audit", "--no-fund", "--ignore-scripts", package])
         done.touch()
     return target / "node_modules" / package.rsplit("@", 1)[0]
 
@@ -72,12 +72,12 @@ def nginx() -> Path:
         if not shutil.which("apt-get"):
             raise DidNotStart("no nginx here")
         target.mkdir(parents=True, exist_ok=True)
-        _run(["apt-get", "-q", "download", "nginx"], cwd=target)
-        _run(["dpkg", "-x", next(target.glob("nginx_*.deb")), target])
+        run(["apt-get", "-q", "download", "nginx"], cwd=target)
+        run(["dpkg", "-x", next(target.glob("nginx_*.deb")), target])
     return program
 
 
-def _run(command: Sequence[str | Path], cwd: Path | None = None) -> None:
+def run(command: Sequence[str | Path], cwd: Path | None = None) -> None:
     words = [str(part) for part in command]
     try:
         done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
