@@ -149,10 +149,13 @@ class Evaluation:
         self._write(line)
 
 
+PROTOCOL = "routerone.http_protocol:LeanProtocol"
+
+
 def uvicorn(application: str, descriptor: int, drain_s: float) -> list[str]:
     """The command line of a server on an open listening socket."""
     return python(
-        *("-m", "uvicorn", application, "--fd", str(descriptor), "--loop", "uvloop", "--http", "httptools"),
+        *("-m", "uvicorn", application, "--fd", str(descriptor), "--loop", "uvloop", "--http", PROTOCOL),
         *("--no-access-log", "--log-level", "warning", "--no-server-header"),
         *("--timeout-graceful-shutdown", str(int(drain_s))),
     )

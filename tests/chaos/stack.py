@@ -22,6 +22,7 @@ import redis
 from routerone.embedded.paths import embedded_paths
 from routerone.embedded.postgres import PostgresServer
 from routerone.embedded.valkey import ValkeyServer
+from routerone.evaluation import PROTOCOL
 from tests.chaos.storm import SCRIPTS
 from tests.scenarios.processes import ROOT, Process, Processes, free_port, wait_for
 from tests.scenarios.scripted import write_catalogue
@@ -139,7 +140,7 @@ class ChaosStack:
         port = free_port()
         arguments = [
             *("-m", "uvicorn", "routerone.gateway_asgi:application", "--port", str(port), "--loop", "uvloop"),
-            *("--http", "httptools", "--log-level", "warning", "--timeout-graceful-shutdown", "10"),
+            *("--http", PROTOCOL, "--log-level", "warning", "--timeout-graceful-shutdown", "10"),
         ]
         process = self.processes.spawn("gateway", arguments)
         process.url = f"http://127.0.0.1:{port}"

@@ -13,6 +13,8 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from routerone.evaluation import PROTOCOL
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -76,7 +78,7 @@ class Processes:
         process = self.spawn(
             name,
             [
-                *("-m", "uvicorn", application, "--port", str(port), "--loop", "uvloop", "--http", "httptools"),
+                *("-m", "uvicorn", application, "--port", str(port), "--loop", "uvloop", "--http", PROTOCOL),
                 *("--log-level", "warning", "--timeout-graceful-shutdown", "10"),
             ],
             **extra_env,
