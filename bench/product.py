@@ -25,7 +25,7 @@ from routerone.embedded.paths import EmbeddedPaths, embedded_paths
 from routerone.embedded.postgres import PostgresServer
 from routerone.embedded.process import ServerProblem
 from routerone.embedded.valkey import ValkeyServer
-from routerone.evaluation import listen, uvicorn
+from routerone.evaluation import GATEWAY, listen, uvicorn
 
 _MODEL = f"bench/{MODEL}"
 _SETTLE_LIMIT_S = 120.0
@@ -171,7 +171,7 @@ class Product(Target):
         worker = [*celery, "worker", "--concurrency", "2", *quiet]
         beat = [*celery, "beat", "-s", self._paths.beat_schedule, "--pidfile=", "-l", "WARNING"]
         alone = (self._tree / "routerone" / "gateway_asgi.py").exists()  # an older checkout has only the other
-        application = "routerone.gateway_asgi:application" if alone else "routerone.asgi:application"
+        application = GATEWAY if alone else "routerone.asgi:application"
         server = uvicorn(application, self._listener.fileno(), 10)
         if self._profiler:
             server = [server[0], *self._profiler, *server[1:]]

@@ -150,6 +150,7 @@ class Evaluation:
 
 
 PROTOCOL = "routerone.http_protocol:LeanProtocol"
+GATEWAY = "routerone.gateway_asgi:application"
 
 
 def uvicorn(application: str, descriptor: int, drain_s: float) -> list[str]:
@@ -157,6 +158,8 @@ def uvicorn(application: str, descriptor: int, drain_s: float) -> list[str]:
     return python(
         *("-m", "uvicorn", application, "--fd", str(descriptor), "--loop", "uvloop", "--http", PROTOCOL),
         *("--no-access-log", "--log-level", "warning", "--no-server-header"),
+        # The gateway reads these headers itself, and believes only TRUSTED_PROXIES.
+        *(("--no-proxy-headers",) if application == GATEWAY else ()),
         *("--timeout-graceful-shutdown", str(int(drain_s))),
     )
 

@@ -180,10 +180,24 @@ class LeanCycle(RequestResponseCycle):
 
     async def run_asgi(self, app: Any) -> None:
         try:
-            await super().run_asgi(app)
+            await app(self.scope, self.receive, self.send)
+        except BaseException as error:
+            self.logger.error("Exception in ASGI application\n", exc_info=error)
+            await self._give_up()
+        else:
+            if not (self.response_complete or self.disconnected):
+                self.logger.error("ASGI callable returned without completing response.")
+                await self._give_up()
         finally:
+            self.on_response = _nothing
             self.protocol.tasks.discard(self.task)
             self.task = None
+
+    async def _give_up(self) -> None:
+        if self.response_started:
+            self.transport.close()
+        else:
+            await self.send_500_response()
 
     def take(self, body: bytes) -> None:
         self._pieces.append(body)
@@ -292,6 +306,10 @@ class LeanCycle(RequestResponseCycle):
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
+
+
+def _nothing() -> None:
+    """The connection must not hear of an answer that nobody waits for."""
 
 
 def _chunked(body: bytes, more: bool) -> bytes:

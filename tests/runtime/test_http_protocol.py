@@ -68,6 +68,10 @@ async def _crash(_scope: Any, _send: Any, _body: bytes) -> None:
     raise ValueError
 
 
+async def _silent(_scope: Any, _send: Any, _body: bytes) -> None:
+    return
+
+
 async def _short(_scope: Any, send: Any, _body: bytes) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
     await send({"type": "http.response.body", "body": b"four"})
@@ -78,7 +82,7 @@ async def _close(_scope: Any, send: Any, _body: bytes) -> None:
 
 
 _ANSWERS = {
-    "/chunks": _chunks, "/evil": _evil, "/nothing": _nothing, "/crash": _crash, "/short": _short, "/close": _close,
+    "/chunks": _chunks, "/evil": _evil, "/nothing": _nothing, "/crash": _crash, "/silent": _silent, "/short": _short, "/close": _close,
 }  # fmt: skip
 
 
@@ -170,6 +174,8 @@ CONVERSATIONS: dict[str, tuple[bytes, ...]] = {
     "an answer before the body": (get(b"/before", LAST, method=b"POST", body=b"x" * 10),),
     "the server closes": (get(b"/close"),),
     "a crash": (get(b"/crash"),),
+    "a crash, then another": (get(b"/crash") + get(b"/two", LAST),),
+    "no answer": (get(b"/silent"),),
     "too short an answer": (get(b"/short"),),
     "expect 100": (get(b"/", b"expect: 100-continue", LAST, method=b"POST", body=b"hello"),),
     "an upgrade that nobody knows": (get(b"/", b"connection: upgrade, close", b"upgrade: h2c"),),
