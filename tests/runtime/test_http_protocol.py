@@ -82,7 +82,8 @@ async def _close(_scope: Any, send: Any, _body: bytes) -> None:
 
 
 _ANSWERS = {
-    "/chunks": _chunks, "/evil": _evil, "/nothing": _nothing, "/crash": _crash, "/silent": _silent, "/short": _short, "/close": _close,
+    "/chunks": _chunks, "/evil": _evil, "/nothing": _nothing, "/crash": _crash, "/silent": _silent,
+    "/short": _short, "/close": _close,
 }  # fmt: skip
 
 
