@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import NamedTuple
+from uuid import UUID
 
 
 class UsageEvent(NamedTuple):
@@ -35,3 +37,14 @@ class UsageEvent(NamedTuple):
     source: str
     admitted_at: str
     occurred_at: str
+
+
+_RANDOM_BITS = 62  # at the end of a UUIDv7; what is before them is its time, version and variant
+
+
+def part_id(request_id: str, part: int) -> str:
+    """The id of a part's event: the same each time it is asked for, and as old as the request."""
+    if not part:
+        return request_id
+    own = int.from_bytes(sha256(f"{request_id}/{part}".encode()).digest(), "big") % (1 << _RANDOM_BITS)
+    return str(UUID(int=UUID(request_id).int >> _RANDOM_BITS << _RANDOM_BITS | own))

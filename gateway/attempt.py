@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from gateway.config import GatewayConfig
 from gateway.exchange import Exchange
 from gateway.protocol.codec import Codec, EncodedRequest, Passed, StreamDecoder, Target
+from gateway.protocol.continuation import resumed, takes_prefill
 from gateway.protocol.conversation import NOTHING, Conversation
 from gateway.protocol.dialects import CLIENT_CODECS, GLANCES, UPSTREAM_CODECS
 from gateway.protocol.embeddings.request import DIALECT as EMBEDDINGS
@@ -59,6 +60,14 @@ class Opened:
     def deployment(self) -> DeploymentInfo:
         return self.step.deployment
 
+    @property
+    def usage(self) -> UsageReport | None:
+        """What a stream has reported so far."""
+        if self.watch is not None:
+            return self.watch.seen.usage
+        events = (event for passed in self.held_back for event in passed.events)
+        return next((event.report for event in events if isinstance(event, UsageSeen)), None)
+
     def is_empty(self, stream: bool) -> bool:
         """A good end without a word, and without a reason for it."""
         if self.dialect == EMBEDDINGS:
@@ -86,7 +95,7 @@ class Untranslatable(Exception):
 class Sender:
     """Makes the attempts of one request. Keeps nothing of an attempt: two may run at once."""
 
-    __slots__ = ("_body", "_client", "_config", "_exchange", "_request", "_target")
+    __slots__ = ("_body", "_client", "_config", "_delivered", "_exchange", "_request", "_said", "_target")
 
     def __init__(
         self,
@@ -103,14 +112,31 @@ class Sender:
         self._request = request
         self._client = client
         self._config = config
+        self._said = ""
+        self._delivered = 0
 
-    async def open(self, number: int, step: RouteStep, credential: CredentialInfo | None, started: float) -> Opened:
-        """Send it and read up to the first content. Raises AttemptFailure; Untranslatable before anything is sent."""
+    def goes_on_from(self, said: str, delivered_tokens: int) -> None:
+        """From now on attempts ask for the rest of an answer of which the client has `said`."""
+        self._said = said
+        self._delivered = delivered_tokens
+
+    async def open(
+        self,
+        number: int,
+        step: RouteStep,
+        credential: CredentialInfo | None,
+        started: float,
+        accepted: list[Opened] | None = None,
+    ) -> Opened:
+        """Send it and read up to the first content. Raises AttemptFailure; Untranslatable before anything is sent.
+
+        `accepted`: takes in the attempt as soon as the provider has said that it answers.
+        """
         endpoint = self._exchange.endpoint
         dialect = dialect_for(step.deployment, endpoint, SPOKEN)
         if dialect is None:
             raise Untranslatable("No provider of this model speaks a dialect that this endpoint can be translated to.")
-        same = dialect == endpoint
+        same = dialect == endpoint and not self._exchange.continuable
         glance = GLANCES.get(dialect) if same else None
         codec = UPSTREAM_CODECS[dialect]
         try:
@@ -126,6 +152,8 @@ class Sender:
                 raise from_upstream(
                     codec.decode_failure(response.status, response.headers, await _read(response, MAX_ERROR_BYTES))
                 )
+            if accepted is not None:
+                accepted.append(opened)
             if self._exchange.stream:
                 await self._open_stream(opened, codec, glance)
             else:
@@ -164,7 +192,9 @@ class Sender:
         cap = exchange.output_cap
         limit = cap or _output_limit(wanted, _most_output_tokens(step))
         quirks = quirks_of(deployment.provider)
-        if dialect == exchange.endpoint:
+        if self._said and limit is not None:
+            limit = max(1, limit - self._delivered)
+        if dialect == exchange.endpoint and not self._said:
             # A caller that set no limit gets the provider's own.
             own_limit = limit if cap or (wanted is not None and limit != wanted) else None
             if glance is not None and exchange.asked is not None:
@@ -181,12 +211,15 @@ class Sender:
                 upstream_model=deployment.upstream_id,
                 max_output_tokens=own_limit,
                 client_headers=self._client_headers(),
-                parsed=self._conversation().source,
+                parsed=self.conversation().source,
                 target=self._target,
                 quirks=quirks,
             )
-        conversation = self._conversation()
+        conversation = self.conversation()
         lost: tuple[str, ...] = ()
+        if self._said:
+            prefill = takes_prefill(conversation, dialect, deployment.upstream_id, quirks)
+            conversation = resumed(conversation, self._said, prefill=prefill)
         if step.model.capabilities.get("sampling_params") is False:
             conversation, lost = without_sampling(conversation)
         try:
@@ -201,7 +234,7 @@ class Sender:
             raise Untranslatable(problem.message, problem.code or "invalid_request", problem.param) from None
         return replace(encoded, dropped=(*lost, *encoded.dropped))
 
-    def _conversation(self) -> Conversation:
+    def conversation(self) -> Conversation:
         """The whole request, decoded now if a glance was enough until here. Raises ProtocolError."""
         exchange = self._exchange
         if exchange.conversation is None:
@@ -242,7 +275,7 @@ class Sender:
 
     async def _watch_until_content(self, opened: Opened, glance: Glance) -> None:
         exchange = self._exchange
-        asked = exchange.asked or self._conversation()
+        asked = exchange.asked or self.conversation()
         opened.watch = watch = glance.stream_watch(include_usage=asked.include_usage, choices=exchange.choices)
         first = b""
         while not watch.seen.content and not watch.seen.complete and watch.failure is None:
@@ -258,7 +291,7 @@ class Sender:
             raise AttemptFailure("malformed" if watch.malformed else "cut", status=200)
 
     async def _decode_until_content(self, opened: Opened, codec: Codec) -> None:
-        conversation = self._conversation()
+        conversation = self.conversation()
         opened.decoder = decoder = codec.stream_decoder(include_usage=conversation.include_usage)
         while chunk := await opened.response.next_chunk():
             if _take(opened, decoder.feed(chunk)):
@@ -301,9 +334,8 @@ async def _read(response: UpstreamResponse, limit: int) -> bytes:
 
 
 def _most_output_tokens(step: RouteStep) -> int | None:
-    return min(
-        (most for most in (step.deployment.max_output_tokens, step.model.max_output_tokens) if most), default=None
-    )
+    here, anywhere = step.deployment.max_output_tokens, step.model.max_output_tokens
+    return min(here, anywhere) if here and anywhere else here or anywhere or None
 
 
 def _output_limit(wanted: int | None, most: int | None) -> int | None:

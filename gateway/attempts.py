@@ -23,7 +23,9 @@ from routing.planner import RouteStep
 from routing.policy import failover
 from routing.policy.candidate import CredentialInfo
 
+CONTINUE = "continue"  # goes on with an answer that broke off
 _MOST_SENT = 12  # attempts of one request, whatever the plan holds
+_OWN_REASONS = frozenset(("hedge", CONTINUE))  # of attempts that are not the first one
 
 
 class Attempts:
@@ -35,6 +37,7 @@ class Attempts:
         "_empty",
         "_exchange",
         "_failure",
+        "_goes_on",
         "_guard",
         "_health",
         "_sender",
@@ -54,6 +57,7 @@ class Attempts:
         self._untold: Untranslatable | None = None  # the first one
         self._empty: Opened | None = None  # a good answer with nothing in it
         self._too_small: DeploymentInfo | None = None  # the prompt was too long for it
+        self._goes_on = False  # for the rest of an answer
         self._waits_s = 0.0  # until the first of what was skipped may be tried again
 
     @property
@@ -65,10 +69,24 @@ class Attempts:
         """The first attempt that answers. Raises GatewayError when none does, or the request is at fault."""
         plan = self._exchange.plan
         assert plan is not None
+        return await self._first_of(plan.steps)
+
+    async def go_on(self) -> Opened:
+        """Likewise, for the rest of an answer that broke off: whoever of the plan was not asked yet."""
+        plan = self._exchange.plan
+        assert plan is not None
+        asked = {attempt.deployment_id for attempt in self._exchange.attempts}
+        self._failure = self._untold = self._empty = None
+        self._goes_on = True
+        return await self._first_of(
+            [replace(step, reason=CONTINUE) for step in plan.steps if step.deployment.id not in asked]
+        )
+
+    async def _first_of(self, steps: Sequence[RouteStep]) -> Opened:
         opened: Opened | None = None
         try:
-            for place, step in enumerate(plan.steps):
-                opened = await self._try(step, plan.steps[place + 1 :])
+            for place, step in enumerate(steps):
+                opened = await self._try(step, steps[place + 1 :])
                 if opened is not None or self._is_over():
                     break
             if opened is None and self._empty is not None:
@@ -84,6 +102,8 @@ class Attempts:
         return self._failure is not None and self._after(self._failure) == "stop"
 
     def _after(self, failure: AttemptFailure) -> failover.Next:
+        if self._goes_on and failure.error_class in failover.CALLERS_OWN:
+            return "next"  # what was refused may be our way to ask for the rest
         return failover.after(failure.error_class, larger_context=self._exchange.policy.larger_context_fallback)
 
     def _trouble(self) -> GatewayError:
@@ -200,7 +220,8 @@ class Attempts:
         """One attempt; where the project wants it, a second one beside it once the first is slower than usual."""
         exchange = self._exchange
         after_s = 0.0
-        if exchange.policy.hedge and exchange.stream and rest:
+        hedge = exchange.policy.hedge
+        if hedge and exchange.stream and rest and not self._goes_on and (hedge != "paid" or exchange.hedge_nanos):
             after_s = self._health.hedge_after_s(step.deployment.id)
         if not after_s:
             return await self._sender.open(number, step, credential, started)
@@ -211,15 +232,20 @@ class Attempts:
                 admission = self._health.admission(other.deployment, (), exchange.chance)
                 if not admission.refusal and not admission.probes:
                     spare.append((replace(other, reason="hedge"), admission.credential, time.perf_counter()))
-                    return self._sender.open(number + 1, *spare[0])
+                    return self._sender.open(number + 1, *spare[0], accepted)
             return None
 
-        opened, outcome = await race(self._sender.open(number, step, credential, started), after_s, second)
+        accepted: list[Opened] = []
+        opened, outcome = await race(self._sender.open(number, step, credential, started, accepted), after_s, second)
         if outcome.other_began:
             loser = (step, credential, started) if outcome.winner else spare[0]
             failure = outcome.other_failed
             if not isinstance(failure, AttemptFailure):
                 failure = AttemptFailure("hedged")  # stopped: the other was sooner
+                for other in accepted:
+                    if other is not opened:
+                        await other.response.close()  # it may have answered in the same moment
+                        exchange.hedge_lost = other
             self._record(number + (1 - outcome.winner), loser[0], loser[2], failure)
             self._health.failed(loser[0].deployment, loser[1], failure.error_class, failure.retry_after_s)
             exchange.deployment, exchange.model = opened.deployment, opened.step.model
@@ -243,7 +269,7 @@ class Attempts:
                 provider=step.deployment.provider,
                 deployment_id=step.deployment.id,
                 dialect=dialect_for(step.deployment, exchange.endpoint, SPOKEN) or step.deployment.dialect,
-                reason=step.reason if number == 1 or step.reason == "hedge" else "failover",
+                reason=reason_of(step, number),
                 started_ms=int((started - exchange.started) * 1000),
                 first_token_ms=None,
                 duration_ms=int((time.perf_counter() - started) * 1000),
@@ -252,3 +278,8 @@ class Attempts:
                 error_code=failure.error_code,
             )
         )
+
+
+def reason_of(step: RouteStep, number: int) -> str:
+    """Why this attempt was made, in one word for the log."""
+    return step.reason if number == 1 or step.reason in _OWN_REASONS else "failover"

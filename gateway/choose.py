@@ -166,6 +166,7 @@ class Choices:
         try:
             return planner.decide(asking)
         except planner.NoDeployment as none:
+            exchange.refusals = none.refusals
             raise _nobody(none, name) from None
 
     def _group(

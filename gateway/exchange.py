@@ -6,11 +6,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uuid_utils import uuid7
 
 from accounts.caller import Caller
+from billing.events import UsageEvent
 from billing.pricing.usage import TokenUsage
 from gateway.limits import RateDecision
 from gateway.price_book import PriceBook
@@ -20,8 +21,11 @@ from gateway.protocol.reply import UsageReport
 from gateway.slices import Share
 from observability.records import AttemptRecord
 from routing.catalogue import Catalogue, DeploymentInfo, ModelInfo
-from routing.planner import RoutePlan
+from routing.planner import Refusal, RoutePlan
 from routing.policy.project import DEFAULT, ProjectPolicy
+
+if TYPE_CHECKING:
+    from gateway.attempt import Opened
 
 
 @dataclass(slots=True)
@@ -57,6 +61,7 @@ class Exchange:
     choices: int = 1
     policy: ProjectPolicy = DEFAULT
     plan: RoutePlan | None = None
+    refusals: tuple[Refusal, ...] = ()  # why nobody was left for a plan
     prompt_tokens: int = 0  # upper estimate
     share: Share | None = None  # the credit that is set aside
     output_cap: int | None = None  # set where scarce credit lowered the output limit
@@ -78,6 +83,11 @@ class Exchange:
     charge_nanos: int = 0
     usage_extra: dict[str, object] = field(default_factory=dict)  # what an encoder adds to the usage it writes
     finished: bool = False
+    continuable: bool = False  # another provider may go on with its stream, which is translated for that
+    earlier: UsageEvent | None = None  # the charge for what came before another provider went on
+    hedge_nanos: int = 0  # held for an attempt that loses against another, where the project pays for both
+    hedge_lost: Opened | None = None  # that attempt; its provider had accepted it
+    usage_told: TokenUsage | None = None  # the whole answer's, where it had several parts
 
     @property
     def request_id(self) -> str:

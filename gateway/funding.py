@@ -25,12 +25,14 @@ _MOST_REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class _Need:
-    """What this request has to set aside in nano-USD, and the least that is worth serving."""
+    """What this request has to set aside in nano-USD, and the least that is worth serving. `hedge`: on top of it, for
+    an attempt that loses against another, where the project pays for both."""
 
     bound: CostBound
     wanted_tokens: int
     amount: int
     floor: int
+    hedge: int
 
 
 class Funding:
@@ -57,9 +59,10 @@ class Funding:
         for source in sources:
             payer = _payer(caller, source)
             need = self._need(exchange, caller, source)
-            share = self._slices.take(payer, need.amount, caller.epoch)
+            share = self._slices.take(payer, need.amount + need.hedge, caller.epoch)
             if share is not None:
                 exchange.share = share
+                exchange.hedge_nanos = need.hedge
                 return
         await self._ask(exchange, caller, sources)
 
@@ -86,6 +89,8 @@ class Funding:
                     retry_after_s=2,
                 ) from None
             exchange.share = share
+            if share.nanos >= need.amount + need.hedge:
+                exchange.hedge_nanos = need.hedge
             if share.nanos < need.amount:
                 affordable = need.bound.affordable(exchange.prompt_tokens, share.nanos, need.wanted_tokens)
                 exchange.output_cap = max(1, affordable // exchange.choices)
@@ -98,11 +103,12 @@ class Funding:
         if remembered is not None and time.monotonic() < remembered[0] and need.floor >= remembered[1]:
             raise InsufficientCredit(remembered[2])
         give_up = time.monotonic() + self._config.credit_wait_s
+        wanted = need.amount + need.hedge
         floor = need.amount  # less only once nothing more can come back
         while True:
             try:
                 return await self._slices.reserve(
-                    payer, need.amount, floor, caller.epoch, project_id=caller.project_id, api_key_id=caller.api_key_id
+                    payer, wanted, floor, caller.epoch, project_id=caller.project_id, api_key_id=caller.api_key_id
                 )
             except InsufficientCredit as short:
                 shortage = short.shortage
@@ -137,7 +143,10 @@ class Funding:
             bound = exchange.prices.bound(exchange.plan, exchange.at, payer)
             wanted, floor = self._tokens(exchange)
             amount = bound.nanos(exchange.prompt_tokens, wanted)
-            return _Need(bound, wanted, amount, min(amount, bound.nanos(exchange.prompt_tokens, floor)))
+            least = min(amount, bound.nanos(exchange.prompt_tokens, floor))
+            # The loser is stopped before its first content, so it costs its prompt.
+            is_paid = exchange.policy.hedge == "paid" and exchange.stream and len(exchange.plan.steps) > 1
+            return _Need(bound, wanted, amount, least, bound.nanos(exchange.prompt_tokens, 0) if is_paid else 0)
         except (NoRateCard, InvalidRateCard, LookupError):
             raise NotAvailable("This model has no price right now.", retry_after_s=30) from None
 

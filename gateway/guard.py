@@ -78,6 +78,12 @@ class Guard:
         self._streams = True
         self._seen_chunks_at = self._loop.time()
 
+    def stream_pauses(self) -> None:
+        """The provider's stream broke off, and another provider is asked to go on."""
+        self._streams = self.finished = False
+        self.reason = ""
+        self.reads_on = None
+
     def attempt_begins(self, limit_s: float) -> None:
         """An attempt that has brought no content after so long is stopped; 0: it may take its time."""
         self._attempt_until = self._loop.time() + limit_s if limit_s else 0.0

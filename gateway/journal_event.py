@@ -20,32 +20,43 @@ def stream_name(shard: int) -> str:
 
 
 class JournalEvent(NamedTuple):
-    """`usage` is None where nothing was held, so nothing can be charged.
+    """`usage` is None where nothing was held, so nothing can be charged. `further`: the events of the request's other
+    parts, where it has some; all are settled together or not at all.
 
-    On the wire: a list of version, the record's values and the event's values, in the order of their fields. New
-    fields are added at the end only: what an older process wrote is shorter, and its missing values are the defaults.
+    On the wire: a list of version, the record's values, the event's values in the order of their fields, and only
+    where there are some, a list of the further events' values. New fields are added at the end only: what an older
+    process wrote is shorter, and its missing values are the defaults.
     """
 
     request: RequestRecord
     usage: UsageEvent | None
+    further: tuple[UsageEvent, ...] = ()
 
     @property
     def id(self) -> str:
         return self.request.id
 
+    @property
+    def charges(self) -> tuple[UsageEvent, ...]:
+        return self.further if self.usage is None else (self.usage, *self.further)
+
     def to_bytes(self) -> bytes:
         usage = self.usage
+        if self.further:
+            further = [tuple(event) for event in self.further]
+            return orjson.dumps((VERSION, tuple(self.request), None if usage is None else tuple(usage), further))
         return orjson.dumps((VERSION, tuple(self.request), None if usage is None else tuple(usage)))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> JournalEvent:
         """Raises ValueError, KeyError or TypeError on anything but an event of this version."""
-        version, request, usage = orjson.loads(data)
+        version, request, usage, *rest = orjson.loads(data)
         if version != VERSION:
             raise ValueError("unknown version of a journal event")
         return cls(
             RequestRecord(*_known(request, RequestRecord)),
             None if usage is None else UsageEvent(*_known(usage, UsageEvent)),
+            tuple(UsageEvent(*_known(values, UsageEvent)) for values in rest[0]) if rest else (),
         )
 
 

@@ -16,9 +16,11 @@ from gateway.exchange import Exchange
 from gateway.guard import Guard
 from gateway.plausible import is_believable
 from gateway.protocol.codec import Passed, ReplyContext, StreamEncoder
+from gateway.protocol.continuation import Joint, PlainAnswer
 from gateway.protocol.dialects import CLIENT_CODECS
 from gateway.protocol.estimate import text_tokens
 from gateway.protocol.glance import StreamWatch
+from gateway.protocol.openai_chat.stream_encoder import ChatStreamEncoder
 from gateway.protocol.problem import Problem, ProtocolError
 from gateway.protocol.reply import (
     Done,
@@ -28,10 +30,12 @@ from gateway.protocol.reply import (
     StreamEvent,
     TextDelta,
     ToolCallDelta,
+    UsageReport,
     UsageSeen,
 )
 from gateway.request import ClientRequest
 from gateway.upstream.client import TransportFailure, UpstreamResponse
+from routing.catalogue import DeploymentInfo
 
 _BROKEN = UpstreamTrouble(
     "The provider broke off its answer. You are charged only for what was delivered.", code="upstream_stream_broken"
@@ -115,6 +119,9 @@ class Relay:
         self._encoder = encoder
         self._last: list[bytes] = []  # what goes out only once the end is in the journal
         self._done = False
+        self._joint: Joint | None = None
+        self._writes = False  # waits for the client
+        self.said: PlainAnswer | None = PlainAnswer() if exchange.continuable else None
 
     async def stream(self, opened: Opened) -> None:
         """Send everything but the last bytes, which `last` gives. Raises StreamBroken as `pass_on` does."""
@@ -137,6 +144,8 @@ class Relay:
             if not reason:
                 raise
             error_class = reason
+            if self._writes:
+                self.said = None  # the client stood still, not the provider, and how much it got is not known
         finally:
             self._exchange.upstream_s += time.perf_counter() - began
             await opened.response.finish()
@@ -144,8 +153,23 @@ class Relay:
             raise StreamBroken(error_class)
         self._exchange.delivery.complete = True
 
+    async def go_on(self, opened: Opened) -> None:
+        """The stream of another provider behind what was said. Raises StreamBroken as `stream` does."""
+        assert self.said is not None
+        self._joint = joint = Joint(self.said.text)
+        self.said = None  # goes on once
+        await self._request.write(_seam(self._encoder, opened.deployment))
+        try:
+            await self.stream(opened)
+        finally:
+            if joint.repeated or (joint.reasoned and not _reports_reasoning(self._exchange)):
+                self._exchange.delivery.usage = None  # counts what was left out: what went out is estimated
+
     def last(self, opened: Opened) -> bytes:
         """The bytes that end the stream."""
+        told = self._exchange.usage_told
+        if told is not None:
+            self._encoder.encode(UsageSeen(UsageReport(told)))
         return b"".join(self._last) + (b"" if opened.same_dialect else self._encoder.end())
 
     async def _pump(self, opened: Opened) -> None:
@@ -162,19 +186,28 @@ class Relay:
             await self._pass(opened, passed)
 
     async def _pass(self, opened: Opened, passed: Passed) -> None:
-        for event in passed.events:
+        events = passed.events if self._joint is None else self._joint.feed(passed.events)
+        error: StreamError | None = None
+        for place, event in enumerate(events):
             if isinstance(event, StreamError):
-                raise StreamBroken(event.failure.kind)
+                error, events = event, events[:place]  # what came before it still goes out
+                break
             self._done = self._done or isinstance(event, Done)
             self._watch(event)
         if opened.same_dialect:
             out = passed.raw if passed.forward else b""
         else:
-            out = b"".join(self._encoder.encode(event) for event in passed.events)
+            out = b"".join(self._encoder.encode(event) for event in events)
         if self._done or (opened.decoder is not None and opened.decoder.complete):
             self._last.append(out)  # from the finish on, all is kept back until the end is in the journal
         elif out:
+            self._writes = True
             await self._request.write(out)
+            self._writes = False
+        if self.said is not None:
+            self.said.take(events)
+        if error is not None:
+            raise StreamBroken(error.failure.kind)
 
     def _watch(self, event: StreamEvent) -> None:
         delivery = self._exchange.delivery
@@ -191,6 +224,18 @@ class Relay:
         if event.is_content and not delivery.content:
             delivery.content = True
             self._exchange.first_token_s = self._exchange.elapsed_s()
+
+
+def _seam(encoder: StreamEncoder, deployment: DeploymentInfo) -> bytes:
+    """What shows a client where another provider goes on: a comment, and in chat a field of the next chunk."""
+    if isinstance(encoder, ChatStreamEncoder):
+        encoder.router = {"continued": True, "provider": deployment.provider, "model": deployment.model}
+    return f": continued by {deployment.provider} with {deployment.model}\n\n".encode()
+
+
+def _reports_reasoning(exchange: Exchange) -> bool:
+    report = exchange.delivery.usage
+    return report is not None and report.usage.reasoning > 0
 
 
 def stream_encoder(exchange: Exchange) -> StreamEncoder:

@@ -6,9 +6,9 @@ import asyncio
 
 import structlog
 
-from gateway import admission, answers, idempotency, retries, settlement
+from gateway import admission, answers, continuing, idempotency, metadata, retries, settlement
 from gateway.attempt import Opened, Sender
-from gateway.attempts import Attempts
+from gateway.attempts import Attempts, reason_of
 from gateway.errors import Conflict, GatewayError, NotAvailable, ServerTrouble, TookTooLong
 from gateway.exchange import Delivery, Exchange
 from gateway.guard import Guard
@@ -72,7 +72,7 @@ async def _failed(request: ClientRequest, exchange: Exchange, error: Exception) 
             await _fail(request, exchange, error.problem)
     else:
         log.error("request_crashed", exc_info=error, error_class=type(error).__name__)
-        exchange.delivery = Delivery()  # our own fault is never charged, whatever was delivered
+        exchange.delivery, exchange.earlier = Delivery(), None  # our own fault is never charged, whatever was delivered
         await _fail(request, exchange, ServerTrouble("Something went wrong on our side. You were not charged.").problem)
 
 
@@ -118,7 +118,9 @@ async def _walk(request: ClientRequest, route: Route, exchange: Exchange, guard:
     sender = Sender(exchange, body, route.target, request, services.upstream, config)
     attempts = Attempts(exchange, sender, guard, services.health, config)
     if exchange.stream:
-        await _stream(request, exchange, attempts, guard, services)
+        if exchange.policy.stream_failure == "continue":
+            exchange.continuable = continuing.may_continue(exchange, sender)
+        await _stream(request, exchange, sender, attempts, guard, services)
     else:
         await _collect(request, exchange, attempts, guard, services)
 
@@ -148,13 +150,15 @@ async def _collect(
     _record_answered(exchange, opened, services)
     down = settlement.finish(exchange, services)
     body = answers.reply_body(exchange, opened)
+    if metadata.is_asked(request.headers):
+        body = metadata.explained_body(request.headers, exchange, body)
     if down is not None:
         await down
     await request.answer(200, body, answers.headers(exchange, answers.JSON))
 
 
 async def _stream(
-    request: ClientRequest, exchange: Exchange, attempts: Attempts, guard: Guard, services: Services
+    request: ClientRequest, exchange: Exchange, sender: Sender, attempts: Attempts, guard: Guard, services: Services
 ) -> None:
     guard.keep_alive = lambda: _sign_of_life(request, exchange)
     opened = await attempts.open()
@@ -164,6 +168,7 @@ async def _stream(
     exchange.status = 200
     error_class = ""
     relay: Relay | None = None
+    stopped: StreamBroken | None = None
     held = b""
     try:
         if not request.started:
@@ -176,15 +181,29 @@ async def _stream(
     except StreamBroken as broken:
         error_class = "client_left" if exchange.client_left or broken.error_class == "left" else broken.error_class
         exchange.client_left = exchange.client_left or broken.error_class == "left"
-        raise
+        if relay is None or not continuing.can_go_on(exchange, relay, broken):
+            raise
+        stopped = broken
     finally:
         _record_answered(exchange, opened, services, error_class)
+    if stopped is not None and relay is not None:
+        opened = await continuing.go_on(
+            exchange,
+            relay,
+            stopped,
+            sender=sender,
+            attempts=attempts,
+            guard=guard,
+            record=lambda one, error: _record_answered(exchange, one, services, error),
+        )
     guard.close()
     down = settlement.finish(exchange, services)
     if relay is not None:
         held = relay.last(opened)
     if opened.same_dialect:
         held = with_cost(exchange.endpoint, held, answers.usd(exchange.charge_nanos))
+    if metadata.is_asked(request.headers):
+        held = metadata.explained_ending(request.headers, exchange, held)
     await guard.quiet()
     if down is not None:
         await down
@@ -219,7 +238,7 @@ def _record_answered(exchange: Exchange, opened: Opened, services: Services, err
             provider=opened.deployment.provider,
             deployment_id=opened.deployment.id,
             dialect=opened.dialect,
-            reason=opened.step.reason if opened.number == 1 or opened.step.reason == "hedge" else "failover",
+            reason=reason_of(opened.step, opened.number),
             started_ms=int(begun * 1000),
             first_token_ms=None if waited is None else int(waited * 1000),
             duration_ms=int(took * 1000),
@@ -236,10 +255,11 @@ async def _fail(request: ClientRequest, exchange: Exchange, problem: Problem) ->
     exchange.error_code = problem.code or problem.kind
     if not request.started:
         body = CLIENT_CODECS[exchange.endpoint].encode_problem(problem, exchange.request_id)
+        body = metadata.explained_body(request.headers, exchange, body)
         await request.answer(problem.status, body, answers.problem_headers(exchange, problem))
     elif not request.left:
-        encoder = stream_encoder(exchange)
-        await request.write(encoder.problem(problem), more=False)
+        ending = stream_encoder(exchange).problem(problem)
+        await request.write(metadata.explained_ending(request.headers, exchange, ending), more=False)
 
 
 def _shutting_down() -> Problem:

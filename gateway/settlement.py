@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING, cast
 import orjson
 
 from accounts.caller import Caller
-from billing.events import UsageEvent
+from billing.events import UsageEvent, part_id
 from billing.pricing.money import NANOS_PER_USD
 from billing.pricing.usage import TokenUsage
-from gateway.exchange import NOTHING, Exchange
+from gateway.exchange import NOTHING, Delivery, Exchange
 from gateway.journal_event import JournalEvent
 from gateway.plausible import doubt, is_believable
 from gateway.price_book import Priced
@@ -23,6 +24,7 @@ from observability import metrics
 from observability.records import Outcome, RequestRecord, UsageSource
 
 if TYPE_CHECKING:
+    from gateway.attempt import Opened
     from gateway.services import Services
 
 # What providers call the tiers, against the names that price cards use.
@@ -65,6 +67,19 @@ def judge(exchange: Exchange) -> Verdict:
     return Verdict("unreported" if delivery.complete else "broken_off", estimate, "estimated", flags)
 
 
+def judge_rest(exchange: Exchange) -> Verdict:
+    """Of an answer with which another provider went on: the text that it brought. That it was sent the request again,
+    and thought again, is our cost."""
+    delivery = exchange.delivery
+    report, flags = delivery.usage, NO_FLAGS
+    if report is not None and not is_believable(exchange, report):
+        flags = doubt(report)
+        report = None
+    if report is not None and delivery.complete:
+        return Verdict("continued", TokenUsage(output=report.usage.output, request=0), "reported", report.flags)
+    return Verdict("continued", TokenUsage(output=round(delivery.text_tokens), request=0), "estimated", flags)
+
+
 def _estimate(exchange: Exchange, report: UsageReport | None) -> TokenUsage:
     """What was delivered: input as the provider said at the start, else ours without its safety margin."""
     written = round(exchange.delivery.text_tokens)
@@ -73,25 +88,35 @@ def _estimate(exchange: Exchange, report: UsageReport | None) -> TokenUsage:
     return TokenUsage(input=round(exchange.prompt_tokens / 1.25), output=written)
 
 
-def card_for(exchange: Exchange, usage: TokenUsage, source: str, at: datetime) -> Priced | None:
+def card_for(
+    exchange: Exchange, usage: TokenUsage, source: str, at: datetime, prompt_size: int | None = None
+) -> Priced | None:
     """The price that bills this usage: of the tier that the provider reported and the card in force at completion, with
-    the markup of when the request arrived."""
+    the markup of when the request arrived. `prompt_size`: of the request, where its prompt is not in this usage."""
     caller, deployment, prices = exchange.caller, exchange.deployment, exchange.prices
     assert caller is not None and deployment is not None and prices is not None
     payer = None if source == "plan" else caller.organization_id  # plans pay list prices
     markup = prices.catalogue.markup(deployment, exchange.at, payer)
     tier = exchange.delivery.service_tier
-    return prices.card(deployment, tier=_TIERS.get(tier, tier), prompt_size=usage.prompt_size, markup=markup, now=at)
+    size = usage.prompt_size if prompt_size is None else prompt_size
+    return prices.card(deployment, tier=_TIERS.get(tier, tier), prompt_size=size, markup=markup, now=at)
 
 
 def charge_of(
-    exchange: Exchange, share: Share, verdict: Verdict, at: datetime, *, arrived: str | None = None
+    exchange: Exchange,
+    share: Share,
+    verdict: Verdict,
+    at: datetime,
+    *,
+    arrived: str | None = None,
+    prompt_size: int | None = None,
 ) -> UsageEvent:
-    """The usage event of this exchange, which ended `at`. `arrived` is the text of `exchange.at`, where it is known."""
+    """The usage event of this exchange, which ended `at`. `arrived` is the text of `exchange.at`, where it is known;
+    `prompt_size` as in `card_for`."""
     caller, model, deployment = exchange.caller, exchange.model, exchange.deployment
     assert caller is not None and model is not None
     usage, source = verdict.usage, share.slice.source
-    priced = card_for(exchange, usage, source, at) if deployment is not None else None
+    priced = card_for(exchange, usage, source, at, prompt_size) if deployment is not None else None
     units_text = markup_text = "1"
     charge = 0
     if priced is not None:
@@ -175,7 +200,7 @@ def record_of(
         output_tokens=usage.output_size,
         reasoning_tokens=usage.reasoning,
         usage_source=cast(UsageSource, event.usage_source) if event else "",
-        charge_nanos=event.charge_nanos if event else 0,
+        charge_nanos=exchange.charge_nanos if event else 0,
         policy=event.policy if event else "",
         first_token_ms=None if first is None else int(first * 1000),
         duration_ms=int(elapsed * 1000),
@@ -183,6 +208,38 @@ def record_of(
         attempt_count=len(exchange.attempts),
         trace=trace_of(exchange),
     )
+
+
+def _rest_of(exchange: Exchange, share: Share, first: UsageEvent, arrived: str) -> tuple[UsageEvent, TokenUsage]:
+    """The charge of the part with which another provider went on behind `first`, and the usage of both together."""
+    before = TokenUsage.from_dict(first.usage)
+    verdict = judge_rest(exchange)
+    event = charge_of(
+        exchange, share, verdict, datetime.now(UTC), arrived=arrived, prompt_size=before.prompt_size
+    )._replace(id=part_id(exchange.id, 1), part=1)
+    return event, replace(before, output=before.output + verdict.usage.output)
+
+
+def _lost_hedge(exchange: Exchange, lost: Opened, share: Share, arrived: str) -> UsageEvent | None:
+    """The charge for the prompt of an attempt that another one beat, which the project chose to pay for.
+
+    None where it would be more than was held for it, or no price is known: that is our cost.
+    """
+    if exchange.policy.hedge != "paid":
+        return None
+    other = copy(exchange)
+    other.deployment, other.model, other.delivery = lost.deployment, lost.step.model, Delivery()
+    estimate = Verdict("hedge_lost", TokenUsage(input=round(exchange.prompt_tokens / 1.25)), "estimated")
+    verdicts = [estimate]
+    report = lost.usage
+    if report is not None and report.usage.prompt_size and is_believable(other, report):
+        prompt = replace(report.usage, output=0, reasoning=0, output_audio=0, output_image=0, web_search=0)
+        verdicts.insert(0, Verdict("hedge_lost", prompt, "reported", report.flags))
+    for verdict in verdicts:
+        event = charge_of(other, share, verdict, datetime.now(UTC), arrived=arrived)
+        if event.price_card_id is not None and event.charge_nanos <= exchange.hedge_nanos:
+            return event._replace(id=part_id(exchange.id, 2), part=2)
+    return None
 
 
 def finish(exchange: Exchange, services: Services) -> asyncio.Future[None] | None:
@@ -197,19 +254,34 @@ def finish(exchange: Exchange, services: Services) -> asyncio.Future[None] | Non
         exchange.finished = True
         return None
     event: UsageEvent | None = None
+    further: tuple[UsageEvent, ...] = ()
     usage = NOTHING
     arrived = exchange.at.isoformat()
     if share is not None:
-        verdict = judge(exchange)
-        event = charge_of(exchange, share, verdict, datetime.now(UTC), arrived=arrived)
-        usage = verdict.usage if verdict.source != "none" else NOTHING
-        exchange.charge_nanos = event.charge_nanos
+        if exchange.earlier is None:
+            verdict = judge(exchange)
+            event = charge_of(exchange, share, verdict, datetime.now(UTC), arrived=arrived)
+            usage = verdict.usage if verdict.source != "none" else NOTHING
+            exchange.charge_nanos = event.charge_nanos
+        else:
+            event = exchange.earlier
+            rest, usage = _rest_of(exchange, share, event, arrived)
+            further = (rest,)
+            exchange.usage_told = usage
+            exchange.charge_nanos = event.charge_nanos + rest.charge_nanos
+        if exchange.hedge_lost is not None and event.usage_source != "none":
+            lost = _lost_hedge(exchange, exchange.hedge_lost, share, arrived)
+            if lost is not None:
+                further = (*further, lost)
+                exchange.charge_nanos += lost.charge_nanos
     record = record_of(exchange, caller, event, usage, arrived)
+    if exchange.earlier is not None:
+        record = record._replace(policy=further[0].policy)
     exchange.finished = True
     exchange.usage_extra["cost"] = exchange.charge_nanos / NANOS_PER_USD
     if share is not None:
-        services.slices.end(share, exchange.charge_nanos)
+        services.slices.end(share, exchange.charge_nanos, events=1 + len(further))
     if exchange.rate is not None:
         services.limiter.done(exchange.id, usage.prompt_size + usage.output_size)
     metrics.observe_request(record, exchange.attempts)
-    return services.journal.append(caller.organization_id, JournalEvent(record, event))
+    return services.journal.append(caller.organization_id, JournalEvent(record, event, further))

@@ -21,7 +21,7 @@ def settle_events(cursor: Any, events: Sequence[JournalEvent]) -> None:
     """Charge and log these events, each once however often it comes. The caller owns the transaction."""
     # The log first: settling locks wallets, and those locks should be short.
     store(cursor, [event.request for event in events])
-    settle(cursor, [event.usage for event in events if event.usage is not None])
+    settle(cursor, [usage for event in events for usage in event.charges])
 
 
 def speaks_of_data(error: BaseException) -> bool:

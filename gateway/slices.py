@@ -167,12 +167,12 @@ class Slices:
                 self._fetching.pop(payer, None)
         return Share(slice_, min(nanos, slice_.amount))
 
-    def end(self, share: Share, charge_nanos: int, *, counted: bool = True) -> None:
-        """The request is over. `counted`: an event with this charge goes to the journal."""
+    def end(self, share: Share, charge_nanos: int, *, events: int = 1) -> None:
+        """The request is over. `events`: so many usage events, with this charge in all, go to the journal."""
         slice_ = share.slice
         slice_.available += share.nanos - charge_nanos
         slice_.spent += charge_nanos
-        slice_.count += counted
+        slice_.count += events
         slice_.running -= 1
         if slice_.closing and not slice_.running:
             self._close(slice_)

@@ -34,6 +34,7 @@ ERRORS: Final = {
     "first_token_timeout": gettext_lazy("no first token in time"),
     "client_left": gettext_lazy("the client left"),
     "superseded": gettext_lazy("another was faster"),
+    "hedged": gettext_lazy("another was faster"),
 }
 _SORTS: Final = {
     "price": gettext_lazy("the request asked for the lowest price"),
@@ -65,11 +66,10 @@ def why(attempts: Sequence[AttemptRecord], decision: Decision) -> str:
             "why": sentence,
             "failures": _failures(lost),
         }
-    return _("%(why)s; after %(failures)s, %(provider)s answered.") % {
-        "why": sentence,
-        "failures": _failures(lost),
-        "provider": answered[-1].provider,
-    }
+    words = {"why": sentence, "failures": _failures(lost), "provider": answered[-1].provider}
+    if answered[-1].reason == "continue":
+        return _("%(why)s; after %(failures)s, %(provider)s went on with the answer.") % words
+    return _("%(why)s; after %(failures)s, %(provider)s answered.") % words
 
 
 def _failures(lost: Sequence[AttemptRecord]) -> str:

@@ -105,14 +105,20 @@ class RoutingForm(forms.Form):
         choices=ProjectRouting.Hedge.choices,
         widget=forms.RadioSelect,
         required=False,
-        help_text=_("Sent when the first token takes longer than in 19 of 20 requests. The faster answer is yours."),
+        help_text=_(
+            "Sent when the first token takes longer than in 19 of 20 requests. The faster answer is yours. Paying for"
+            " both adds the slower one’s prompt as a line of its own."
+        ),
     )
     stream_failure = forms.ChoiceField(
         label=_("When a stream breaks off"),
         choices=ProjectRouting.StreamFailure.choices,
         widget=forms.RadioSelect,
         required=False,
-        help_text=_("Going on works for plain text; the seam is marked, and you pay for the parts that you got."),
+        help_text=_(
+            "Going on works once per answer and for plain text; the seam is marked, and you pay for the parts that"
+            " you got."
+        ),
     )
     aliases = names_area(
         _("Own names for models"), _("One per line: fast = deepseek/deepseek-v4.1-flash. The right side may be auto.")

@@ -145,14 +145,15 @@ def without_outer_costs(data: bytes) -> bytes:
 
 def event_without_outer_costs(event: SseEvent) -> bytes:
     """The bytes of an event whose data is JSON, without costs that stand at its top."""
-    return _with_data(event, without_outer_costs(event.data or b""))
+    return with_data(event, without_outer_costs(event.data or b""))
 
 
 def _is_cost(name: str) -> bool:
     return "cost" in name or name == "is_byok"
 
 
-def _with_data(event: SseEvent, data: bytes) -> bytes:
+def with_data(event: SseEvent, data: bytes) -> bytes:
+    """The bytes of an event with other data, in one line."""
     before = event.data or b""
     place = event.raw.rfind(before)
     if place < 0:  # it stands in several lines
@@ -188,6 +189,6 @@ def _walked_stream(dialect: str, answer: bytes, cost: bytes) -> bytes:
             kept = _put_in(event.data, path, cost)
             if kept is not None:
                 raws = [event.raw for event in events]
-                raws[index] = _with_data(event, kept)
+                raws[index] = with_data(event, kept)
                 return b"".join(raws)
     return answer

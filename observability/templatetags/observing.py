@@ -132,6 +132,7 @@ REASON_NAMES: Final = {
     "explored": _("tried to learn"),
     "probe": _("tried again"),
     "hedge": _("asked as well, to be faster"),
+    "continue": _("went on with the answer"),
 }
 
 
@@ -150,6 +151,8 @@ RULES: Final = {
     "left": _("The client left: what was generated until then is charged."),
     "unreported": _("The answer came without usage: charged by an estimate of what passed through."),
     "broken_off": _("The answer broke off: charged by an estimate of what passed through."),
+    "continued": _("The answer had broken off and this provider went on: its text is charged, the input again is not."),
+    "hedge_lost": _("The slower of two attempts: its prompt is charged, as the project chose to pay for both."),
     "failed_free": _("Failed requests are not charged."),
     "left_before_answer_free": _("The client left before the answer began: not charged."),
     "empty_free": _("An empty answer is not charged."),

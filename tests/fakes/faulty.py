@@ -11,12 +11,14 @@ import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import Any
 
 WORDS = ["Hello ", "from ", "a ", "provider."]
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 SILENCE = {"prompt_tokens": 10, "completion_tokens": 0, "total_tokens": 10}
 MODES = ("ok", "refuse", "reset", "stall", "limited", "broken", "slow", "malformed", "error_in_200", "empty", "cut")
 SLOW_S = 0.4
+PONDER_S = 1.0  # between the beginning of a stream and its content
 
 
 def _chunk(delta: dict[str, object], finish: str | None = None, **more: object) -> bytes:
@@ -35,12 +37,22 @@ def _reply(content: str, **usage: int) -> bytes:
     ).encode()  # fmt: skip
 
 
+def _words_behind(asked: dict[str, Any]) -> list[str]:
+    """The answer, or its rest where its beginning stands in the request as a turn of the assistant."""
+    said = [message["content"] for message in asked.get("messages", ()) if message.get("role") == "assistant"]
+    whole = "".join(WORDS)
+    if not said or not whole.startswith(said[-1]):
+        return WORDS
+    return [whole[len(said[-1]) :]]
+
+
 @dataclass
 class Faulty:
     """`modes` by provider, changed at any time. `calls` are the times at which each was asked."""
 
     modes: dict[str, str] = field(default_factory=lambda: defaultdict(lambda: "ok"))
     calls: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    bodies: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     retry_after_s: int = 2
     url: str = ""
 
@@ -75,9 +87,11 @@ class Faulty:
         """One request; whether the connection stays open."""
         head = await reader.readuntil(b"\r\n\r\n")
         length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-        stream = json.loads(await reader.readexactly(length)).get("stream", False)
+        asked = json.loads(await reader.readexactly(length))
+        stream = asked.get("stream", False)
         provider = head.split(b" ", 2)[1].split(b"/")[1].decode()
         self.calls[provider].append(time.monotonic())
+        self.bodies[provider].append(asked)
         mode = self.modes[provider]
         if mode == "refuse":
             return False
@@ -98,7 +112,7 @@ class Faulty:
             await _send(writer, b"200 OK", b'{"error":{"message":"no","type":"server_error","code":"internal"}}')
             return True
         if stream:
-            return await self._stream(writer, mode)
+            return await self._stream(writer, mode, _words_behind(asked))
         body = _reply("", **SILENCE) if mode == "empty" else _reply("".join(WORDS))
         if mode in ("reset", "cut"):
             writer.write(
@@ -109,22 +123,30 @@ class Faulty:
         await _send(writer, b"200 OK", body)
         return True
 
-    async def _stream(self, writer: asyncio.StreamWriter, mode: str) -> bool:
+    async def _stream(self, writer: asyncio.StreamWriter, mode: str, words: list[str]) -> bool:
         head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         events = [_chunk({"role": "assistant", "content": ""})]
         if mode != "empty":
-            events += [_chunk({"content": word}) for word in WORDS]
+            events += [_chunk({"content": word}) for word in words]
         usage = SILENCE if mode == "empty" else USAGE
         events += [_chunk({}, "stop"), _chunk({}, None, usage=usage), b"data: [DONE]\n\n"]
         if mode == "reset":  # before any content
             events = events[:1]
-        if mode == "cut":  # after some
+        if mode in ("cut", "hang", "fails_late", "garbage_late"):  # after some
             events = events[:3]
+        if mode == "fails_late":
+            events.append(b'data: {"error":{"message":"no","type":"server_error"}}\n\n')
+        if mode == "garbage_late":
+            events.append(b"data: {no json\n\n")
         writer.write(head)
         for event in events:
             writer.write(b"%x\r\n%b\r\n" % (len(event), event))
             await writer.drain()
-        if mode in ("reset", "cut"):
+            if mode == "ponder" and event is events[0]:
+                await asyncio.sleep(PONDER_S)
+        if mode == "hang":
+            await asyncio.sleep(30)
+        if mode in ("reset", "cut", "hang"):
             writer.transport.abort()
             return False
         writer.write(b"0\r\n\r\n")

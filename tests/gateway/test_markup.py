@@ -59,7 +59,8 @@ def arrived(*rules: Markup, organization_id: int = BOB, prices: tuple[str, ...] 
     """A request for at most 100 tokens, routed over one deployment per price: providers p1, p2 …"""
     known = catalogue(*(deployment(place, price) for place, price in enumerate(prices, 1)))
     known = replace(known, markups=Markups.of(rules, otherwise=Decimal("1.05")))
-    exchange = Exchange("openai_chat", prompt_tokens=1000, at=ARRIVAL)
+    # The end of the id decides on exploration, and this one never explores.
+    exchange = Exchange("openai_chat", id="01a20735-a27d-7c2b-869d-7ea6ffffffff", prompt_tokens=1000, at=ARRIVAL)
     exchange.caller = Caller(organization_id, 1, 1, 60, None)
     exchange.take(Conversation("a/m", (), sampling=Sampling(max_output_tokens=100)))
     Choices(cast(CatalogueSnapshots, Known(known)), Health(None), Affinity(b"p" * 32)).route(exchange, {})

@@ -46,6 +46,12 @@ def one(reason: str, **given: Any) -> AttemptRecord:
             " deepseek answered.",
         ),
         (
+            [one("priority", provider="openai", error_class="cut"), one("continue", number=2)],
+            trace(HIGH, LOW),
+            "openai was asked first, for staff gave it priority; after openai failed (the connection broke), deepseek"
+            " went on with the answer.",
+        ),
+        (
             [one("wish", error_class="connect_failed", status=None)],
             trace(LOW, HIGH, sort="price"),
             "deepseek was asked first, for the request asked for the lowest price; deepseek failed (no connection), and"

@@ -153,7 +153,7 @@ def test_models_come_in_both_shapes_at_once(stack: Stack, customer: Customer) ->
     entry = next(item for item in listed["data"] if item["id"] == "sandbox/echo")
     assert entry["object"] == "model" and entry["type"] == "model"
     assert entry["display_name"] and entry["created_at"] and entry["pricing"]["prompt"]
-    assert "tools" not in entry["supported_parameters"]
+    assert "tools" in entry["supported_parameters"] and "reasoning" not in entry["supported_parameters"]
     two = httpx2.get(stack.url + "/v1/models?limit=2", headers=headers).json()
     assert len(two["data"]) == 2 and two["has_more"]
     more = httpx2.get(f"{stack.url}/v1/models?limit=2&after_id={two['last_id']}", headers=headers).json()

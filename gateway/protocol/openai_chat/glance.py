@@ -136,7 +136,7 @@ class ChatGlance(CodecGlance):
         choice = choices[0] if type(choices) is list and len(choices) == 1 else None
         choice = choice if type(choice) is dict else NOTHING
         message = choice.get("message")
-        if usage is None or type(message) is not dict or any(map(message.get, message.keys() - _USUAL)):
+        if usage is None or type(message) is not dict or not _is_usual_message(message):
             return seen_in(self.codec.decode_reply(body))
         content, calls, native = message.get("content"), message.get("tool_calls"), choice.get("finish_reason")
         if type(native) is not str or type(content) not in TEXT or not (calls is None or _are_calls(calls)):
@@ -155,6 +155,10 @@ class ChatGlance(CodecGlance):
 
 
 _USUAL = frozenset(("role", "content", "tool_calls"))
+
+
+def _is_usual_message(message: Mapping[str, Any]) -> bool:
+    return message.keys() <= _USUAL or not any(map(message.get, message.keys() - _USUAL))
 
 
 def _are_calls(calls: Any) -> bool:

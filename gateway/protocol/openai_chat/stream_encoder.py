@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from gateway.protocol.codec import ReplyContext
@@ -51,6 +52,7 @@ class ChatStreamEncoder:
         self._thoughts: dict[int, str] = {}
         self._usage: UsageReport | None = None
         self._closed = False
+        self.router: Mapping[str, Any] | None = None  # what we say of our own with the next chunk
 
     def encode(self, event: StreamEvent) -> bytes:
         return b"".join(self._encode(item) for item in self._restorer.feed(event))
@@ -175,6 +177,8 @@ class ChatStreamEncoder:
 
     def _chunk(self, choice: int, delta: dict[str, Any], finish: str | None = None) -> bytes:
         body = self._envelope([{"index": choice, "delta": delta, "logprobs": None, "finish_reason": finish}])
+        if self.router is not None:
+            body["router"], self.router = self.router, None
         return encode_event(dump(body))
 
     def _envelope(self, choices: list[dict[str, Any]]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from gateway.protocol.reply import UsageReport
 
 def read_usage(value: Any) -> UsageReport | None:
     """The report in a usage object; None when it holds no counts at all."""
-    if not isinstance(value, Mapping):
+    if type(value) is not dict:
         return None
     return _read_plain(value) or _read_any(value)
 
