@@ -15,6 +15,7 @@ from billing.events import UsageEvent
 from billing.pricing.usage import TokenUsage
 from gateway.limits import RateDecision
 from gateway.price_book import PriceBook
+from gateway.protocol.codec import StreamEncoder
 from gateway.protocol.conversation import Conversation
 from gateway.protocol.glance import Asked
 from gateway.protocol.reply import UsageReport
@@ -87,6 +88,7 @@ class Exchange:
     earlier: UsageEvent | None = None  # the charge for what came before another provider went on
     hedge_nanos: int = 0  # held for an attempt that loses against another, where the project pays for both
     hedge_lost: Opened | None = None  # that attempt; its provider had accepted it
+    encoder: StreamEncoder | None = None  # of a stream that is translated
     usage_told: TokenUsage | None = None  # the whole answer's, where it had several parts
 
     @property

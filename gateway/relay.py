@@ -254,4 +254,5 @@ def reply_context(exchange: Exchange) -> ReplyContext:
         extra_usage=exchange.usage_extra,
         input_tokens=round(exchange.prompt_tokens / 1.25),
         conversation=exchange.conversation,
+        begun=exchange.first_token_s is not None,
     )

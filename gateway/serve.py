@@ -176,7 +176,8 @@ async def _stream(
         if opened.watch is not None:
             held = await pass_on(exchange, request, guard, opened)
         else:
-            relay = Relay(exchange, request, guard, stream_encoder(exchange))
+            exchange.encoder = encoder = stream_encoder(exchange)
+            relay = Relay(exchange, request, guard, encoder)
             await relay.stream(opened)
     except StreamBroken as broken:
         error_class = "client_left" if exchange.client_left or broken.error_class == "left" else broken.error_class
@@ -258,7 +259,7 @@ async def _fail(request: ClientRequest, exchange: Exchange, problem: Problem) ->
         body = metadata.explained_body(request.headers, exchange, body)
         await request.answer(problem.status, body, answers.problem_headers(exchange, problem))
     elif not request.left:
-        ending = stream_encoder(exchange).problem(problem)
+        ending = (exchange.encoder or stream_encoder(exchange)).problem(problem)
         await request.write(metadata.explained_ending(request.headers, exchange, ending), more=False)
 
 

@@ -47,7 +47,8 @@ class ReplyContext:
     ``created`` is in Unix seconds; ``model`` is the public id; ``extra_usage`` is added to the usage object as it is;
     ``input_tokens`` is an estimate for dialects that must report input before the upstream has.
     ``conversation`` is the caller's request: names of its tools get their own form back (namespaces, custom tools),
-    and some dialects repeat it in their answer.
+    and some dialects repeat it in their answer. ``begun``: the caller has had the beginning of the stream, as its
+    provider wrote it.
     """
 
     response_id: str
@@ -57,6 +58,7 @@ class ReplyContext:
     extra_usage: Mapping[str, Any] = field(default_factory=dict)
     input_tokens: int = 0
     conversation: Conversation | None = field(default=None, repr=False)
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)

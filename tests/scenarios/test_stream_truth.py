@@ -120,6 +120,12 @@ def test_a_stream_that_breaks_ends_in_an_error_event(
     answer, text = _ask(url, customer, client, _name(upstream, fault))
     assert answer.status_code == 200, text
     assert _ending(client, text) == "error", text[-600:]
+    if client == "openai_responses":
+        told = [event["type"] for event in _events(text)]
+        assert told.count("response.created") == 1, told
+        if upstream != client:
+            numbers = [event["sequence_number"] for event in _events(text)]
+            assert numbers == list(range(len(numbers)))
 
 
 @pytest.mark.parametrize("upstream", UPSTREAMS)

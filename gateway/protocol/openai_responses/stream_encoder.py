@@ -34,7 +34,7 @@ class ResponsesStreamEncoder:
         self._context = context
         self._restorer = CallRestorer(ToolNames.of(context.conversation))
         self._writer = EventWriter()
-        self._started = False
+        self._started = context.begun
         self._closed = False
         self._items = 0
         self._finished_items: dict[int, Item] = {}
