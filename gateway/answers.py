@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from billing.pricing.money import NANOS_PER_USD
 from gateway.attempt import Opened
 from gateway.exchange import Exchange
@@ -11,9 +13,9 @@ from gateway.protocol.cost import with_cost
 from gateway.protocol.dialects import CLIENT_CODECS, UPSTREAM_CODECS
 from gateway.protocol.embeddings import codec as embeddings
 from gateway.protocol.embeddings.request import DIALECT as EMBEDDINGS
-from gateway.protocol.estimate import text_tokens
+from gateway.protocol.estimate import likely_tokens
 from gateway.protocol.problem import Problem
-from gateway.protocol.reply import Reply
+from gateway.protocol.reply import Reply, UsageReport
 from gateway.relay import reply_context
 from gateway.request import Header, header_list
 
@@ -112,7 +114,7 @@ def _reply_tokens(reply: Reply) -> float:
     for choice in reply.choices:
         for part in choice.parts:
             text = part.arguments if isinstance(part, ToolCall) else getattr(part, "text", None)
-            total += text_tokens(text) if isinstance(text, str) else 0
+            total += likely_tokens(text) if isinstance(text, str) else 0
     return total
 
 
@@ -127,5 +129,8 @@ def reply_body(exchange: Exchange, opened: Opened) -> bytes:
     if opened.same_dialect:
         own_costs = opened.seen is not None and opened.seen.own_costs
         return with_cost(exchange.endpoint, opened.raw, usd(exchange.charge_nanos), own_costs=own_costs)
-    assert opened.reply is not None
-    return CLIENT_CODECS[exchange.endpoint].encode_reply(opened.reply, reply_context(exchange))
+    reply = opened.reply
+    assert reply is not None
+    if exchange.usage_told is not None:
+        reply = replace(reply, usage=UsageReport(exchange.usage_told))
+    return CLIENT_CODECS[exchange.endpoint].encode_reply(reply, reply_context(exchange))

@@ -89,7 +89,7 @@ class Exchange:
     hedge_nanos: int = 0  # held for an attempt that loses against another, where the project pays for both
     hedge_lost: Opened | None = None  # that attempt; its provider had accepted it
     encoder: StreamEncoder | None = None  # of a stream that is translated
-    usage_told: TokenUsage | None = None  # the whole answer's, where it had several parts
+    usage_told: TokenUsage | None = None  # what is charged, where no provider said just that
 
     @property
     def request_id(self) -> str:

@@ -18,7 +18,7 @@ from gateway.plausible import is_believable
 from gateway.protocol.codec import Passed, ReplyContext, StreamEncoder
 from gateway.protocol.continuation import Joint, PlainAnswer
 from gateway.protocol.dialects import CLIENT_CODECS
-from gateway.protocol.estimate import text_tokens
+from gateway.protocol.estimate import likely_tokens
 from gateway.protocol.glance import StreamWatch
 from gateway.protocol.openai_chat.stream_encoder import ChatStreamEncoder
 from gateway.protocol.problem import Problem, ProtocolError
@@ -213,9 +213,9 @@ class Relay:
         delivery = self._exchange.delivery
         match event:
             case TextDelta() | ReasoningDelta():
-                delivery.text_tokens += text_tokens(event.text)
+                delivery.text_tokens += likely_tokens(event.text)
             case ToolCallDelta():
-                delivery.text_tokens += text_tokens(event.arguments or "") + text_tokens(event.name or "")
+                delivery.text_tokens += likely_tokens(event.arguments or "") + likely_tokens(event.name or "")
             case UsageSeen():
                 delivery.usage = event.report
                 delivery.service_tier = event.tier or delivery.service_tier

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.attempt import Opened
     from gateway.services import Services
 
+_ROUNDING = 1e-6  # of a sum of many pieces
 # What providers call the tiers, against the names that price cards use.
 _TIERS = {"": "standard", "default": "standard", "auto": "standard", "on_demand": "standard", "scale": "priority"}
 NO_FLAGS: tuple[str, ...] = ()
@@ -77,15 +79,20 @@ def judge_rest(exchange: Exchange) -> Verdict:
         report = None
     if report is not None and delivery.complete:
         return Verdict("continued", TokenUsage(output=report.usage.output, request=0), "reported", report.flags)
-    return Verdict("continued", TokenUsage(output=round(delivery.text_tokens), request=0), "estimated", flags)
+    return Verdict("continued", TokenUsage(output=_written(delivery), request=0), "estimated", flags)
 
 
 def _estimate(exchange: Exchange, report: UsageReport | None) -> TokenUsage:
     """What was delivered: input as the provider said at the start, else ours without its safety margin."""
-    written = round(exchange.delivery.text_tokens)
+    written = _written(exchange.delivery)
     if report is not None and report.usage.prompt_size:
         return replace(report.usage, output=max(written, report.usage.output))
     return TokenUsage(input=round(exchange.prompt_tokens / 1.25), output=written)
+
+
+def _written(delivery: Delivery) -> int:
+    """The estimate of what was delivered, in whole tokens: at least one for any text."""
+    return math.ceil(delivery.text_tokens - _ROUNDING)
 
 
 def card_for(
@@ -263,6 +270,8 @@ def finish(exchange: Exchange, services: Services) -> asyncio.Future[None] | Non
             event = charge_of(exchange, share, verdict, datetime.now(UTC), arrived=arrived)
             usage = verdict.usage if verdict.source != "none" else NOTHING
             exchange.charge_nanos = event.charge_nanos
+            if verdict.source == "estimated":
+                exchange.usage_told = usage
         else:
             event = exchange.earlier
             rest, usage = _rest_of(exchange, share, event, arrived)

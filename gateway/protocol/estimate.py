@@ -58,6 +58,15 @@ def text_tokens(text: str) -> int:
     return _tokens(text, _MIDDLE_ASCII, _MIDDLE_OTHER)
 
 
+def likely_tokens(text: str) -> float:
+    """The same for a piece of a text, so that the pieces of a stream add up to what the whole would be."""
+    if text.isascii():
+        return len(text) * _MIDDLE_ASCII
+    size = len(text.encode("utf-8", "replace"))
+    plain = len(text.encode("ascii", "ignore"))
+    return plain * _MIDDLE_ASCII + (size - plain) * _MIDDLE_OTHER
+
+
 def text_tokens_upper(text: str) -> int:
     """A number of tokens that this text will hardly exceed."""
     return _upper(text)

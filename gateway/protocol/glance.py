@@ -12,7 +12,7 @@ from typing import Protocol
 
 from gateway.protocol.codec import NO_TARGET, Codec, EncodedRequest, Passed, Target
 from gateway.protocol.conversation import NOTHING, JsonObject, ToolCall
-from gateway.protocol.estimate import text_tokens
+from gateway.protocol.estimate import likely_tokens
 from gateway.protocol.problem import UpstreamFailure
 from gateway.protocol.quirks.quirks import STANDARD, Quirks
 from gateway.protocol.reply import (
@@ -99,7 +99,7 @@ def seen_in(reply: Reply) -> Seen:
     if reply.usage is None:
         for part in parts:
             text = part.arguments if isinstance(part, ToolCall) else getattr(part, "text", None)
-            seen.text_tokens += text_tokens(text) if isinstance(text, str) else 0
+            seen.text_tokens += likely_tokens(text) if isinstance(text, str) else 0
     return seen
 
 
@@ -209,9 +209,9 @@ class StreamWatch:
 
 def _tokens_in(event: StreamEvent) -> float:
     if isinstance(event, TextDelta | ReasoningDelta):
-        return text_tokens(event.text)
+        return likely_tokens(event.text)
     if isinstance(event, ToolCallDelta):
-        return text_tokens(event.arguments or "") + text_tokens(event.name or "")
+        return likely_tokens(event.arguments or "") + likely_tokens(event.name or "")
     return 0.0
 
 

@@ -253,7 +253,7 @@ def test_where_nobody_can_go_on_it_ends_with_an_error_and_one_charge(
     assert text_of(stream) == "Hello from " and '"error"' in stream and "continued" not in stream
     ((part, who, policy, usage, _),) = assert_paid(stack, customer)
     assert (part, who, policy) == (0, provider("nobody", FIRST), "broken_off")
-    assert usage["output"] == 4
+    assert usage["output"] == 3
 
 
 def test_where_the_second_breaks_too_both_parts_are_paid_and_it_is_over(

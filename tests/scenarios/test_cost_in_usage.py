@@ -101,3 +101,43 @@ def test_a_translated_answer_says_it_too(stack: Stack, customer: Customer, path:
         if not more:
             assert told[0] == [float(answer.headers["x-router-cost"])]
     assert told[1] == told[0] and told[0][0] > 0
+
+
+@pytest.fixture(scope="module")
+def uncounted(stack: Stack) -> str:
+    """A model whose provider counts nothing."""
+    from routing.models import Deployment, Model, PriceCard, Provider
+
+    model = Model.objects.create(
+        slug="uncounted/model", name="U", author="u", input_modalities=["text"], output_modalities=["text"]
+    )
+    deployment = Deployment.objects.create(
+        provider=Provider.objects.get(slug="sandbox"),
+        model=model,
+        upstream_id="sandbox-no-usage",
+        dialect="openai_chat",
+    )
+    PriceCard.objects.create(deployment=deployment, rates={"input": "1", "output": "2"})
+    return model.slug
+
+
+def test_where_no_provider_counts_a_translated_answer_tells_what_is_charged(stack: Stack, uncounted: str) -> None:
+    customer = stack.customer(credit_usd="5")
+    client, ask = claude(stack, customer), {"model": uncounted, "messages": MESSAGES, "max_tokens": 100}
+    stack.until(lambda: _answers(stack, customer, uncounted))
+    before = stack.wallet(customer)[0]
+    whole = client.messages.create(**ask)
+    assert whole.usage.input_tokens > 0 and whole.usage.output_tokens > 0
+    seen = [event for event in client.messages.create(**ask, stream=True) if event.type == "message_delta"]
+    assert seen[-1].usage.output_tokens == whole.usage.output_tokens
+    assert extra(seen[-1].usage) == extra(whole.usage) > 0
+    responses = stack.openai(customer).responses.create(model=uncounted, input="go", max_output_tokens=100)
+    assert responses.usage is not None and responses.usage.output_tokens == whole.usage.output_tokens
+    spent = round(10**9 * (extra(whole.usage) * 2 + extra(responses.usage)))
+    stack.until(lambda: stack.wallet(customer) == (before - spent, 0), timeout_s=20)
+
+
+def _answers(stack: Stack, customer: Customer, model: str) -> bool:
+    """The gateway has heard of the model."""
+    listed = httpx2.get(f"{stack.url}/v1/models", headers={"x-api-key": customer.key}).json()["data"]
+    return any(item["id"] == model for item in listed)

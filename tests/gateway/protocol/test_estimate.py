@@ -20,7 +20,7 @@ from gateway.protocol.conversation import (
     ToolResult,
     Turn,
 )
-from gateway.protocol.estimate import prompt_tokens_upper, text_tokens
+from gateway.protocol.estimate import likely_tokens, prompt_tokens_upper, text_tokens
 
 # Real counts of the o200k vocabulary.
 ENGLISH = "The quick brown fox jumps over the lazy dog. " * 20  # 200 tokens
@@ -86,3 +86,9 @@ def test_nesting_too_deep_to_measure_still_counts() -> None:
 @given(st.text(), st.text())
 def test_more_text_is_never_fewer_tokens(first: str, second: str) -> None:
     assert text_tokens(first + second) >= text_tokens(first) >= (1 if first else 0)
+
+
+@given(st.lists(st.text(max_size=12)))
+def test_the_pieces_of_a_text_come_to_as_much_as_the_whole(pieces: list[str]) -> None:
+    assert sum(map(likely_tokens, pieces)) == pytest.approx(likely_tokens("".join(pieces)))
+    assert text_tokens("".join(pieces)) - 1 <= likely_tokens("".join(pieces)) + 1e-9
