@@ -12,7 +12,7 @@ DEPLOY_ENV = DB_POOL_MAX=0 DATABASE_URL=postgres://check@127.0.0.1:9/check REDIS
 	SECRET_KEY=0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ API_KEY_PEPPER=check-check-check-check \
 	CREDENTIAL_KEYS=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE= PUBLIC_URL=https://router.example ALLOWED_HOSTS=router.example
 
-.PHONY: help up test reset check lint types imports migrations-check deploy-check fmt messages test-one clients chaos bench recorded fuzz translation lock install chromium
+.PHONY: help up test reset check lint types imports migrations-check deploy-check fmt messages test-one clients chaos bench bench-routing recorded fuzz translation lock install chromium
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | \
@@ -70,6 +70,11 @@ clients: install ## run the real coding agents against Router One (needs Node.js
 
 chaos: install ## kill every part under load, for minutes (make test does it for seconds)
 	@CHAOS=long $(BIN)/python -m pytest -v tests/chaos $(ARGS)
+
+bench-routing: install ## routing: regret in a simulation, what a decision costs, how soon processes agree
+	@$(BIN)/python -m bench.routing_sim
+	@DJANGO_SETTINGS_MODULE=routerone.settings $(BIN)/python -m bench.routing_step
+	@DJANGO_SETTINGS_MODULE=routerone.settings $(BIN)/python -m bench.routing_convergence
 
 bench: install ## ours beside nginx and other gateways: cost, delay, memory (ARGS="--quick --only ours,nginx --scenario plain")
 	@$(BIN)/python -m bench $(ARGS)

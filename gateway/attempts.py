@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
-from dataclasses import replace
 from typing import Any
 
 from gateway.attempt import SPOKEN, Opened, Sender, Untranslatable
@@ -79,7 +78,7 @@ class Attempts:
         self._failure = self._untold = self._empty = None
         self._goes_on = True
         return await self._first_of(
-            [replace(step, reason=CONTINUE) for step in plan.steps if step.deployment.id not in asked]
+            [step._replace(reason=CONTINUE) for step in plan.steps if step.deployment.id not in asked]
         )
 
     async def _first_of(self, steps: Sequence[RouteStep]) -> Opened:
@@ -231,7 +230,7 @@ class Attempts:
             for other in rest:
                 admission = self._health.admission(other.deployment, (), exchange.chance)
                 if not admission.refusal and not admission.probes:
-                    spare.append((replace(other, reason="hedge"), admission.credential, time.perf_counter()))
+                    spare.append((other._replace(reason="hedge"), admission.credential, time.perf_counter()))
                     return self._sender.open(number + 1, *spare[0], accepted)
             return None
 

@@ -29,11 +29,12 @@ class Priced(CardPrice):
 class PriceBook:
     """Over one state of the catalogue."""
 
-    __slots__ = ("_bounds", "_cards", "_second", "catalogue")
+    __slots__ = ("_bounds", "_cards", "_now", "_second", "catalogue")
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self._second = 0
+        self._now: datetime | None = None
         self._cards: dict[tuple[int, str, int, Decimal], Priced | None] = {}
         # With the plan itself: as long as it is kept here no other plan can have its id.
         self._bounds: dict[tuple[int, int], tuple[RoutePlan, CostBound]] = {}
@@ -88,6 +89,9 @@ class PriceBook:
         return bound
 
     def _turn(self, now: datetime) -> None:
+        if now is self._now:
+            return  # the same decision asks for many
+        self._now = now
         second = int(now.timestamp())
         if second != self._second:
             self._second = second

@@ -10,11 +10,14 @@ from typing import Final, Literal
 State = Literal["closed", "open", "half_open"]
 
 HALF_LIFE_S: Final = 15.0  # of what is remembered of successes and failures
-LEAST_FAILURES: Final = 4.0
+LEAST_FAILURES: Final = 3.0
 IN_A_ROW: Final = 5
+# Fewer will do where the row lasts: with much traffic three failures in a row happen to the healthy too.
+IN_A_LONG_ROW: Final = 3
+LONG_ROW_S: Final = 1.0
 FAILING_SHARE: Final = 0.5
 FIRST_OPEN_S: Final = 3.0
-LONGEST_OPEN_S: Final = 20.0
+LONGEST_OPEN_S: Final = 10.0
 PER_LOST_S: Final = 4.0  # a probe that may cost its request much time comes more rarely
 LONGEST_HOLD_S: Final = 600.0  # whatever a Retry-After says
 PROBE_S: Final = 30.0  # after which a probe that never came back is given up
@@ -31,7 +34,7 @@ CREDENTIALS: Final = frozenset({"rate_limited", "credential", "credit"})
 class Breaker:
     """State of one deployment or credential."""
 
-    __slots__ = ("_at", "_bad", "_closed", "_good", "_probe_until", "_row", "_times", "_until")
+    __slots__ = ("_at", "_bad", "_closed", "_good", "_probe_until", "_row", "_row_at", "_times", "_until")
 
     def __init__(self) -> None:
         self._good = 0.0
@@ -40,6 +43,7 @@ class Breaker:
         self._until = 0.0  # open until then; 0: closed
         self._closed = 0.0
         self._row = 0  # failures since the last success
+        self._row_at = 0.0  # when the first of them was
         self._times = 0  # openings since it was last well
         self._probe_until = 0.0
 
@@ -86,14 +90,20 @@ class Breaker:
         self._decay(now)
         self._bad += 1
         self._row += 1
+        if self._row == 1:
+            self._row_at = now
         if self._until:
             if now < self._until and retry_after_s is None:
                 return False  # began before it opened
             return self._open(now, retry_after_s, lost_s)
-        failing = self._bad >= LEAST_FAILURES and self._bad >= FAILING_SHARE * (self._good + self._bad)
-        if failing or self._row >= IN_A_ROW or at_once or retry_after_s is not None:
+        if at_once or retry_after_s is not None or self._is_failing(now):
             return self._open(now, retry_after_s, lost_s)
         return False
+
+    def _is_failing(self, now: float) -> bool:
+        if self._row >= IN_A_ROW or (self._row >= IN_A_LONG_ROW and now - self._row_at >= LONG_ROW_S):
+            return True
+        return self._bad >= LEAST_FAILURES and self._bad >= FAILING_SHARE * (self._good + self._bad)
 
     def open_until_then(self, until: float, now: float) -> None:
         """Another process opened its own. Nothing if ours is open for longer."""

@@ -19,7 +19,7 @@ from routing.policy.candidate import Catalogue, DeploymentInfo, ModelInfo
 from routing.policy.explore import explore
 from routing.policy.family import is_relative
 from routing.policy.needs import Needs
-from routing.policy.plan import NoDeployment, Refusal, RoutePlan, RouteStep, UnknownModel
+from routing.policy.plan import NoDeployment, Refusal, RoutePlan, RouteStep, Told, UnknownModel
 from routing.policy.project import DEFAULT, ProjectPolicy
 from routing.policy.score import HEALTHY, Option, Scored, rank
 from routing.policy.vitals import Vitals
@@ -101,7 +101,7 @@ def decide(asking: Asking) -> RoutePlan:
         model=steps[0].model,
         steps=steps,
         refusals=tuple(refusals),
-        trace=_trace(asking, ranked, candidates, refusals),
+        told=Told(lambda: _trace(asking, ranked, candidates, refusals)),
         is_ordered=bool(asking.wishes.order or asking.wishes.sort),
         alike=min(alike, MOST_STEPS),
         models=tuple({step.model.slug: step.model for step in steps}.values()),
@@ -129,9 +129,9 @@ def adjusted(plan: RoutePlan, *, warm: int | None, chance: float, explores: bool
 
 
 def _first(plan: RoutePlan, place: int, reason: str) -> RoutePlan:
-    chosen = replace(plan.steps[place], reason=reason)
+    chosen = plan.steps[place]._replace(reason=reason)
     rest = tuple(
-        replace(step, reason="next") if step.reason != "next" else step
+        step._replace(reason="next") if step.reason != "next" else step
         for number, step in enumerate(plan.steps)
         if number != place
     )
@@ -141,9 +141,10 @@ def _first(plan: RoutePlan, place: int, reason: str) -> RoutePlan:
 def _candidates(model: ModelInfo, auto: bool, asking: Asking, refusals: list[Refusal]) -> list[_Candidate]:
     found = []
     allowed = eligibility.may_use(model, asking.key_models, asking.policy)
+    choosy = eligibility.is_choosy(asking.wishes, asking.policy)
     output = _expected_output(model, asking.needs)
     for deployment in model.deployments:
-        judged = _judge(model, deployment, auto, asking, output) if allowed else "model_not_allowed"
+        judged = _judge(model, deployment, auto, asking, output, choosy) if allowed else "model_not_allowed"
         if isinstance(judged, str):
             refusals.append(Refusal(deployment.provider, judged, model.slug))
         else:
@@ -151,14 +152,16 @@ def _candidates(model: ModelInfo, auto: bool, asking: Asking, refusals: list[Ref
     return found
 
 
-def _judge(model: ModelInfo, deployment: DeploymentInfo, auto: bool, asking: Asking, output: float) -> Option | str:
+def _judge(
+    model: ModelInfo, deployment: DeploymentInfo, auto: bool, asking: Asking, output: float, choosy: bool
+) -> Option | str:
     """What it would be worth, or the reason that rules it out."""
     wishes, policy, needs = asking.wishes, asking.policy, asking.needs
     reason = (
         eligibility.unusable(deployment, asking.at)
         or ("" if asking.speaks(deployment) else "endpoint")
         or eligibility.unfit(deployment, model, needs, sure=auto)
-        or eligibility.unwanted(deployment, model, wishes, policy, needs)
+        or (eligibility.unwanted(deployment, model, wishes, policy, needs) if choosy else "")
     )
     if reason:
         return reason

@@ -81,6 +81,15 @@ def unfit(deployment: DeploymentInfo, model: ModelInfo, needs: Needs, *, sure: b
     return ""
 
 
+def is_choosy(wishes: Wishes, policy: ProjectPolicy) -> bool:
+    """Whether request or project rule any deployment out by its provider, its data policy or its parameters. Where they
+    don't, `unwanted` says "" of every one."""
+    named = (policy.allowed_providers, policy.denied_providers, policy.regions, wishes.only, wishes.ignore)
+    flags = (policy.no_training, policy.zero_retention, wishes.no_training, wishes.zero_retention)
+    rest = (not wishes.allow_fallbacks, wishes.require_parameters, wishes.regions)
+    return any(named) or any(flags) or any(rest)
+
+
 def unwanted(deployment: DeploymentInfo, model: ModelInfo, wishes: Wishes, policy: ProjectPolicy, needs: Needs) -> str:
     """What the request, its rule or its project forbids of this deployment; "" for nothing. A request's wishes can
     narrow what the project allows and never widen it."""

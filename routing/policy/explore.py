@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from routing.policy.score import HEALTHY, Scored
 
-SHARE = 0.015  # of requests, at most
+SHARE = 0.01  # of requests, at most
 COLD_SHARE = 0.2  # while there is a candidate that was hardly ever asked
 COLD = 4.0  # attempts
 _ENOUGH = 30.0  # attempts, after which an estimate is believed

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from routing.policy.candidate import Catalogue, DeploymentInfo, ModelInfo, blended_price, card_in_force
 from routing.policy.eligibility import unusable
 from routing.policy.score import Scored
 
 
-@dataclass(frozen=True, slots=True)
-class RouteStep:
+class RouteStep(NamedTuple):
     """A deployment to try; `reason` is one word for the log: only, priority, cheapest, score, wish, affinity, explored
     or next."""
 
@@ -23,8 +23,7 @@ class RouteStep:
     scored: Scored | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """Why a deployment was not considered: a word of `routing.policy.eligibility`, no_price or no_exchange_rate."""
 
     provider: str
@@ -32,18 +31,42 @@ class Refusal:
     model: str = ""
 
 
+class Told:
+    """The trace of a decision, written when it is first needed: at the end of a request, and once for all alike."""
+
+    __slots__ = ("_text", "_write")
+
+    def __init__(self, write: Callable[[], bytes]) -> None:
+        self._write: Callable[[], bytes] | None = write
+        self._text = b""
+
+    @property
+    def text(self) -> bytes:
+        if self._write is not None:
+            self._text, self._write = self._write(), None
+        return self._text
+
+
+NOTHING_TOLD = Told(lambda: b"null")
+
+
 @dataclass(frozen=True, slots=True)
 class RoutePlan:
-    """Deployments in the order to try them, never empty. `model` is that of the first step; `trace` what is kept of the
-    decision, as JSON."""
+    """Deployments in the order to try them, never empty. `model` is that of the first step; `told` what is kept of the
+    decision."""
 
     model: ModelInfo
     steps: tuple[RouteStep, ...]
     refusals: tuple[Refusal, ...]
-    trace: bytes = b"null"
+    told: Told = NOTHING_TOLD
     is_ordered: bool = False  # as the request asked, so nothing may change the order
     alike: int = 0  # so many of the first steps were chosen by one score
     models: tuple[ModelInfo, ...] = ()  # whoever may answer, each once
+
+    @property
+    def trace(self) -> bytes:
+        """What is kept of the decision, as JSON."""
+        return self.told.text
 
 
 class UnknownModel(Exception):

@@ -62,7 +62,7 @@ def test_a_deployment_that_keeps_failing_is_left_alone_then_probed_by_one(now: l
         return [await health.take_probes(admission) for _ in range(count)]
 
     health = Health(None)
-    fail(health, 3)
+    fail(health, 2)
     assert health.admission(PLAIN, (), 0.5).refusal == ""
     fail(health, 1)
     assert health.admission(PLAIN, (), 0.5).refusal == "breaker_open"

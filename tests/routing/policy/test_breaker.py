@@ -38,9 +38,9 @@ def test_who_only_succeeds_stays_closed(gaps: list[float]) -> None:
         assert one.state(now) == "closed"
 
 
-def test_one_failure_opens_nothing_and_four_alone_do() -> None:
+def test_one_failure_opens_nothing_and_three_alone_do() -> None:
     one = Breaker()
-    assert [one.failed(10.0) for _ in range(4)] == [False, False, False, True]
+    assert [one.failed(10.0) for _ in range(3)] == [False, False, True]
     assert one.state(10.0) == "open"
 
 
@@ -51,6 +51,14 @@ def test_a_few_failures_among_many_successes_open_nothing_but_many_in_a_row_do()
         if number % 4 == 0:
             assert not one.failed(number / 10)
     assert [one.failed(40.0) for _ in range(breaker.IN_A_ROW)][-1] is True
+
+
+def test_three_in_a_row_open_it_where_they_last_and_not_where_traffic_is_dense() -> None:
+    for gap_s, opened in ((0.01, False), (breaker.LONG_ROW_S / 2, True)):
+        one = Breaker()
+        for number in range(400):
+            one.succeeded(number / 10)
+        assert [one.failed(40.0 + number * gap_s) for number in range(3)] == [False, False, opened]
 
 
 def test_old_failures_are_forgotten() -> None:
@@ -77,7 +85,7 @@ def test_it_opens_for_longer_while_probes_fail_and_begins_anew_once_it_was_well(
         now = one.open_until
         assert one.take_probe(now)
         one.failed(now)
-    assert waits == [3.0, 6.0, 12.0, 20.0, 20.0, 20.0]
+    assert waits == [3.0, 6.0, 10.0, 10.0, 10.0, 10.0]
     now = one.open_until
     assert one.succeeded(now)
     now += breaker.FORGIVEN_S + 1

@@ -25,7 +25,10 @@ PLAIN = needs()
 
 
 def unwanted(wishes: Wishes = NO_WISHES, one: DeploymentInfo | None = None, what: Needs = PLAIN, **policy: Any) -> str:
-    return eligibility.unwanted(one or deployment(), model(), wishes, DEFAULT._replace(**policy), what)
+    project = DEFAULT._replace(**policy)
+    said = eligibility.unwanted(one or deployment(), model(), wishes, project, what)
+    assert not said or eligibility.is_choosy(wishes, project)  # it is asked only then
+    return said
 
 
 # --- For everybody ----------------------------------------------------------------------------------------------------

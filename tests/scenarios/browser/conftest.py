@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from tests.scenarios.conftest import Stack
 
@@ -49,6 +49,14 @@ def browser(chromium: str) -> Iterator[Browser]:
             found.close()
 
 
+# What htmx says of a request that was under way when the visitor went on, or that a newer one replaced.
+_GIVEN_UP = ("htmx:sendAbort", "htmx:afterRequest")
+
+
+def _is_problem(line: ConsoleMessage) -> bool:
+    return line.type == "error" and not line.text.startswith(_GIVEN_UP)
+
+
 @pytest.fixture(params=["desktop"])
 def page(browser: Browser, stack: Stack, request: pytest.FixtureRequest) -> Iterator[Page]:
     """A fresh visitor. Fails the test if a script broke or the Content-Security-Policy blocked something."""
@@ -58,7 +66,7 @@ def page(browser: Browser, stack: Stack, request: pytest.FixtureRequest) -> Iter
     )
     visitor = context.new_page()
     visitor.on("pageerror", lambda error: problems.append(str(error)))
-    visitor.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
+    visitor.on("console", lambda line: problems.append(line.text) if _is_problem(line) else None)
     yield visitor
     context.close()
     assert problems == []
