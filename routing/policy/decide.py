@@ -241,7 +241,7 @@ def _trace(
         told["sort"] = asking.wishes.sort
     if asking.wishes.order:
         told["ordered"] = True
-    if any(group.auto for group in asking.groups):
+    if asking.groups[0].auto:  # those behind it only stand in for what was asked for
         told["auto"] = True
     if refusals:
         told["refused"] = [[one.provider, one.model, one.reason] for one in refusals[:_MOST_REFUSALS_TOLD]]

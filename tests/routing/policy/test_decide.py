@@ -125,6 +125,12 @@ def test_the_trace_has_every_candidate_with_its_parts_and_every_refusal() -> Non
     assert (told["policy"], told["refused"]) == (7, [["p9", "a/m", "no_price"]])
 
 
+def test_only_a_request_that_left_the_choice_to_us_is_told_to_be_auto() -> None:
+    named, other = Group((model(ONE),)), Group((model(TWO, slug="a/other"),), auto=True)
+    assert "auto" not in json.loads(plan(groups=(named, other)).trace)
+    assert json.loads(plan(groups=(other, named)).trace)["auto"] is True
+
+
 def test_a_warm_cache_goes_first_while_its_deployment_is_well() -> None:
     made = plan(ONE, TWO, THREE)
     warm = adjusted(made, warm=3, chance=0.9, explores=True)
