@@ -17,7 +17,7 @@ def explore(ranked: Sequence[Scored], chance: float) -> int:
     """Which place goes first: 0, or for a few `chance` in [0, 1) another healthy one's.
 
     At most SHARE of requests, or COLD_SHARE as long as somebody is cold. The less is known of a candidate the more
-    often; one that is far behind by what is well known never.
+    often; one that is far behind by what is well known never, nor one that no speed could make the best.
     """
     if len(ranked) < 2 or chance >= COLD_SHARE:
         return 0
@@ -43,6 +43,13 @@ def _doubt(best: Scored, one: Scored) -> float:
     """0 to 1: how little is known of it, less for what is likely to be worse."""
     if one is best or one.tier != HEALTHY or one.option.priority != best.option.priority:
         return 0.0
+    if _known(one) >= _known(best) + best.at_stake:
+        return 0.0  # it could not be the best even if it answered at once
     vitals = one.option.vitals
     unknown = max(0.0, 1 - max(vitals.timed, vitals.samples) / _ENOUGH)
     return unknown * max(0.0, 1 - max(0.0, one.loss - best.loss) / _NEAR)
+
+
+def _known(one: Scored) -> float:
+    """The part of the loss that no look can change: cost and quality."""
+    return one.loss - one.at_stake * one.latency

@@ -46,7 +46,8 @@ class Option(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """An option with its place: `place` is what it is sorted by."""
+    """An option with its place: `place` is what it is sorted by. `at_stake` is the weight of latency: the only part of
+    the loss that has to be learnt."""
 
     option: Option
     tier: int
@@ -55,6 +56,7 @@ class Scored(NamedTuple):
     cost: float
     quality: float
     seconds: float
+    at_stake: float = 1.0
 
     @property
     def place(self) -> tuple[int, int, float, float, int, int]:
@@ -78,7 +80,7 @@ def rank(options: Sequence[Option], weights: Weights, *, sort: str = "") -> list
         cost = 1 - least_cost / (option.cost_nanos + _SMALL_NANOS)
         lacking = 1 - quality / best_quality
         loss = latency * by.latency + cost * by.cost + lacking * by.quality
-        scored.append(Scored(option, tier_of(option), loss, latency, cost, lacking, waited_s))
+        scored.append(Scored(option, tier_of(option), loss, latency, cost, lacking, waited_s, by.latency))
     scored.sort(key=lambda one: one.place)
     return scored
 

@@ -68,3 +68,16 @@ def test_rules_are_written_and_ordered_with_the_keyboard(page: Page, stack: Stac
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     compiled = json.loads(ProjectRouting.objects.get(project_id=customer.project_id).compiled)
     assert [rule["name"] for rule in compiled["rules"]] == ["first"]
+
+
+@pytest.mark.parametrize("page", ["desktop", "phone"], indirect=True)
+def test_what_if_fits_its_screen(page: Page, stack: Stack) -> None:
+    customer = stack.customer()
+    client = stack.openai(customer)
+    for model in ("sandbox/echo", "sandbox/flaky"):
+        client.chat.completions.create(model=model, messages=[{"role": "user", "content": "go"}], max_tokens=50)
+    stack.until(lambda: stack.wallet(customer)[1] == 0)
+    sign_in(page, customer)
+    page.goto(f"/projects/{customer.project_id}/what-if")
+    expect(page.get_by_role("heading", name="Against what happened")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
