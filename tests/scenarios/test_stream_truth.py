@@ -24,8 +24,9 @@ QUESTION = "Tell me something that takes more than a few words, please."
 CLIENTS = ("openai_chat", "openai_responses", "anthropic_messages", "gemini_generate", "openai_completions")
 
 
-def _name(dialect: str, fault: str) -> str:
-    return f"faults/{dialect.replace('_', '-')}-{fault}"
+def _name(dialect: str, fault: str, client: str = "any") -> str:
+    """Each client has models of its own, since a provider that fails again and again is soon left alone."""
+    return f"faults/{dialect}-{fault}-{client}".replace("_", "-")
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +38,12 @@ def url(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
          "base_urls": {dialect: stack.sandbox.url + base for dialect, base in UPSTREAMS.items()}},
     ]  # fmt: skip
     models = [
-        {"slug": _name(dialect, fault), "name": fault, "author": "faults", "status": "active",
+        {"slug": _name(dialect, fault, client), "name": fault, "author": "faults", "status": "active",
          "context_length": 100000, "max_output_tokens": 8000, "input_modalities": ["text"],
          "output_modalities": ["text"], "capabilities": {"sampling_params": fault != "bare"}, "offerings": [
              {"provider": "faults", "upstream_id": f"sandbox-echo{option}", "protocol": dialect, "currency": "USD",
               "price_cards": [{"rates": {"input": "1", "output": "2"}}]}]}
+        for client in ("any", *CLIENTS)
         for dialect in UPSTREAMS
         for fault, option in [
             ("none", ""), ("bare", ""), ("slow", ";first_ms=1500"),
@@ -106,7 +108,7 @@ def _ending(client: str, text: str) -> str:
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_good_stream_ends_in_the_clients_own_way(url: str, customer: Customer, client: str, upstream: str) -> None:
-    answer, text = _ask(url, customer, client, _name(upstream, "none"))
+    answer, text = _ask(url, customer, client, _name(upstream, "none", client))
     assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/event-stream")
     assert _ending(client, text) == "end"
 
@@ -117,7 +119,7 @@ def test_a_good_stream_ends_in_the_clients_own_way(url: str, customer: Customer,
 def test_a_stream_that_breaks_ends_in_an_error_event(
     url: str, customer: Customer, client: str, upstream: str, fault: str
 ) -> None:
-    answer, text = _ask(url, customer, client, _name(upstream, fault))
+    answer, text = _ask(url, customer, client, _name(upstream, fault, client))
     assert answer.status_code == 200, text
     assert _ending(client, text) == "error", text[-600:]
     if client == "openai_responses":
@@ -133,7 +135,7 @@ def test_a_stream_that_breaks_ends_in_an_error_event(
 def test_a_silent_provider_is_covered_by_signs_of_life(
     url: str, customer: Customer, client: str, upstream: str
 ) -> None:
-    _, text = _ask(url, customer, client, _name(upstream, "slow"))
+    _, text = _ask(url, customer, client, _name(upstream, "slow", client))
     assert text.startswith((": ", "event: ping")), text[:80]
     assert _ending(client, text) == "end"
 
@@ -144,7 +146,7 @@ def test_a_silent_provider_is_covered_by_signs_of_life(
 def test_a_refusal_keeps_its_meaning_and_never_blames_the_callers_key(
     url: str, customer: Customer, client: str, upstream: str, code: str
 ) -> None:
-    answer, text = _ask(url, customer, client, _name(upstream, code))
+    answer, text = _ask(url, customer, client, _name(upstream, code, client))
     assert answer.status_code == STATUSES[code], text
     assert answer.json()["error"]["message"]
     if answer.status_code in (429, 503):

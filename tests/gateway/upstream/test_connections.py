@@ -274,11 +274,12 @@ async def test_reading_after_closing_is_an_error(client: UpstreamClient) -> None
 async def test_a_caller_who_gives_up_leaves_nothing_open(make_client: MakeClient, where: str) -> None:
     client = make_client(max_connections=1)
     script = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n" if where == "body" else b""
-    gave_up = 0
+    heard = gave_up = 0
 
     async def handler(line: Line) -> None:
-        nonlocal gave_up
+        nonlocal gave_up, heard
         _, body = await line.request()
+        heard += 1
         if body == b"go":
             await line.send(whole(b"ok"))
         else:
@@ -287,15 +288,19 @@ async def test_a_caller_who_gives_up_leaves_nothing_open(make_client: MakeClient
             gave_up += 1
 
     async with provider(handler) as known:
-        for _ in range(3):
+        for number in range(1, 4):
             task = asyncio.ensure_future(outcome(client, ask(known.url())))
+            async with asyncio.timeout(5):
+                while heard < number:
+                    await asyncio.sleep(0.01)
             await asyncio.sleep(0.05)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
         assert await outcome(client, ask(known.url(), body=b"go", connect_timeout_s=1.0)) == (200, b"ok")
-        await asyncio.sleep(0.05)
-        assert gave_up == 3
+        async with asyncio.timeout(5):
+            while gave_up < 3:
+                await asyncio.sleep(0.01)
 
 
 async def test_a_busy_pool_is_waited_for_until_the_connect_timeout(make_client: MakeClient) -> None:
