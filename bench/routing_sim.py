@@ -37,7 +37,6 @@ from routing.policy.weights import PRESETS, Weights
 
 SPAN_S = 1800.0
 OUTPUT_TOKENS = 300.0
-TUNED_ON = (1, 2, 3)
 REPORTED_ON = (11, 12, 13)
 WITHIN = 1.02
 RETRY_AFTER_S = 10.0
@@ -138,6 +137,30 @@ SCENARIOS: dict[str, tuple[Provider, ...]] = {
         steady(quality=55, price=2_000, first_s=0.6, speed=90),
         steady(quality=35, price=400, first_s=0.3, speed=150),
     ),
+}
+
+
+def _flaps(period_s: float, errors: float) -> tuple[Provider, ...]:
+    def state(at: float) -> State:
+        return State(first_s=0.4, speed=90, price=1_500, errors=errors if int(at / period_s) % 2 else 0.01)
+
+    return (state, *_CALM)
+
+
+def _fails(begin: float, end: float, errors: float) -> tuple[Provider, ...]:
+    def state(at: float) -> State:
+        return State(first_s=0.4, speed=90, errors=errors if _between(at, begin, end) else 0.01)
+
+    return (state, *_CALM)
+
+
+_CALM = (steady(first_s=0.8, price=2_200), steady(first_s=1.1, speed=50, price=1_900))
+# Made after the constants of the policy were chosen: other seeds change the noise only, so these are what says whether
+# the policy was fitted to the scenarios above. Nothing may be tuned on them.
+UNTUNED: dict[str, tuple[Provider, ...]] = {
+    **{f"flap{period}/{errors:.0%}": _flaps(period, errors) for period in (10, 30, 75, 240) for errors in (0.9, 0.5)},
+    "short outage": _fails(900, 960, 0.97),
+    "half broken": _fails(300, 900, 0.65),
 }
 
 
@@ -416,17 +439,22 @@ def summary(rows: Sequence[Row]) -> str:
         f"{len(every)} of {len(rows)} within 2 % of the best where the fixed choice counts, too.",
     ]
     for row in missed:
-        obeying = row.against(*REALISABLE, "obeying")
-        why = "within 2 % where it obeys Retry-After" if obeying <= WITHIN else "by knowing the future"
-        lines.append(f"  {row.scenario}, {row.preset}: the fixed choice wins {row.against(*ALL) - 1:.1%}, {why}")
+        lines.append(f"  {row.scenario}, {row.preset}: {row.against(*ALL) - 1:.1%} behind fixed; {_why(row)}")
     return "\n".join(lines)
+
+
+def _why(row: Row) -> str:
+    if row.against(*REALISABLE, "obeying") <= WITHIN:
+        return "within 2 % of it where it obeys Retry-After"
+    nearest = min(row.losses[name] for name in REALISABLE) / row.losses["fixed"] - 1
+    return f"the best that could be run differs from it by {nearest:+.1%}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--seeds", default=",".join(map(str, REPORTED_ON)))
-    parser.add_argument("--scenario", default="", choices=["", *SCENARIOS])
+    parser.add_argument("--scenario", default="", choices=["", *SCENARIOS, *UNTUNED])
     asked = parser.parse_args()
     seeds = [int(seed) for seed in asked.seeds.split(",")]
     print("Mean loss per request (0 is the best that any provider has at any time); regret is ours less the other's.")
@@ -436,15 +464,19 @@ def main() -> None:
         + "".join(f"{name:>9}" for name in COLUMNS)
         + f"{'vs oracle':>12}{'vs fixed':>10}{'realisable':>11}{'and fixed':>11}"
     )
-    rows = []
-    for name, providers in SCENARIOS.items():
-        if asked.scenario not in ("", name):
+    for title, scenarios in (("", SCENARIOS), ("Scenarios that nothing was tuned on:", UNTUNED)):
+        chosen = {name: providers for name, providers in scenarios.items() if asked.scenario in ("", name)}
+        if not chosen:
             continue
-        world = World(providers)
-        for preset, weights in PRESETS.items():
-            rows.append(Row(name, preset, compare(world, weights, asked.requests, seeds)))
-            print(rows[-1].line())
-    print("\n" + summary(rows))
+        if title:
+            print(f"\n{title}")
+        rows = []
+        for name, providers in chosen.items():
+            world = World(providers)
+            for preset, weights in PRESETS.items():
+                rows.append(Row(name, preset, compare(world, weights, asked.requests, seeds)))
+                print(rows[-1].line())
+        print("\n" + summary(rows))
 
 
 if __name__ == "__main__":

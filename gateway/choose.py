@@ -23,13 +23,13 @@ from gateway.upstream.address import dialect_for
 from gateway.wishes import wishes_of
 from routing import planner
 from routing.catalogue import Catalogue, CatalogueSnapshots, DeploymentInfo, ModelInfo
-from routing.policy.auto import is_auto, models_for, rough_prices
-from routing.policy.eligibility import OURS, WISHED, may_use
+from routing.policy.auto import is_auto, models_for, preset_of, rough_prices
+from routing.policy.eligibility import OURS, WISHED, Standing, may_use, standing
 from routing.policy.family import relatives
 from routing.policy.needs import Needs
 from routing.policy.project import DEFAULT, ProjectPolicy
 from routing.policy.reading import Unreadable
-from routing.policy.rules import Occasion, Rule, direct, first_match
+from routing.policy.rules import Directed, Occasion, Rule, direct, first_match
 from routing.policy.weights import PRESETS, Weights
 from routing.policy.wishes import NO_WISHES, MaxPrice, Wishes
 
@@ -55,6 +55,7 @@ class Choices:
         self._prices = PriceBook(snapshots.current)
         self._plans: dict[_Key, planner.RoutePlan] = {}
         self._policies: dict[str, ProjectPolicy] = {"": DEFAULT}
+        self._standings: dict[tuple[str, str, int], Standing] = {}
         self._kept_until = 0.0
         self._rough: tuple[tuple[int, int], Mapping[str, float]] | None = None
 
@@ -64,6 +65,7 @@ class Choices:
         if self._prices.catalogue is not current:
             self._prices = PriceBook(current)
             self._plans.clear()
+            self._standings.clear()
         return self._prices
 
     def route(self, exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
@@ -145,7 +147,7 @@ class Choices:
     ) -> planner.RoutePlan:
         catalogue, at, policy = self.prices.catalogue, exchange.at, exchange.policy
         name, wishes = named(exchange.model_asked, wishes, lambda one: _knows(catalogue, policy, one))
-        directed = direct(name, wishes, rule)
+        directed = _with_preset(direct(name, wishes, rule), policy)
         weights = directed.weights or PRESETS.get(directed.wishes.preset, policy.weights)
         groups = [self._group(caller, policy, needs, names, at, weights) for names in directed.groups]
         if policy.same_family_fallback and not groups[0].auto:
@@ -156,12 +158,14 @@ class Choices:
             at=at,
             prices=CallerPrices(self.prices, at, own or None),
             vitals=self._health.vitals,
-            speaks=lambda deployment: dialect_for(deployment, exchange.endpoint, _SPOKEN) is not None,
+            speaks=lambda deployment: _speaks(deployment, exchange.endpoint),
             wishes=directed.wishes,
             policy=policy,
             key_models=caller.allowed_models,
             rule_id=directed.rule_id,
             weights=directed.weights,
+            set_by=_set_by(wishes, rule, directed, policy),
+            standing=lambda model: self._standing(model, exchange.endpoint, at),
         )
         try:
             return planner.decide(asking)
@@ -183,7 +187,7 @@ class Choices:
         auto = False
         for asked in names:
             name = policy.aliases.get(asked.strip().lower(), asked)
-            if is_auto(name):
+            if is_auto(name) or preset_of(name):
                 auto = True
                 models += models_for(
                     catalogue.models.values(),
@@ -199,6 +203,16 @@ class Choices:
                     _check_allowed(caller, model.slug)  # before anything is said about who could serve it
                 models.append(model)
         return planner.Group(tuple({model.slug: model for model in models}.values()), auto)
+
+    def _standing(self, model: ModelInfo, endpoint: str, at: datetime) -> Standing:
+        """Kept for as long as the catalogue stays the same, and a day at most: on some day a deployment retires."""
+        key = (model.slug, endpoint, at.toordinal())
+        known = self._standings.get(key)
+        if known is None:
+            if len(self._standings) > _MOST_KEPT:
+                self._standings.clear()
+            known = self._standings[key] = standing(model, at, lambda one: _speaks(one, endpoint))
+        return known
 
     def _rough_prices(self, at: datetime) -> Mapping[str, float]:
         """Kept for as long as the catalogue stays the same, and an hour at most: a schedule may change a card."""
@@ -216,10 +230,15 @@ class CallerPrices:
         self._book = book
         self._at = at
         self._organization_id = organization_id
+        self._known = book.offers(organization_id or 0, at)
 
     def expected_nanos(self, deployment: DeploymentInfo, prompt_tokens: int, output_tokens: int) -> int:
+        key = (deployment.id, prompt_tokens)
+        priced = self._known.get(key)
         try:
-            return self._price(deployment, prompt_tokens).plain_nanos(prompt_tokens, output_tokens)
+            if priced is None:
+                priced = self._known[key] = self._price(deployment, prompt_tokens)
+            return priced.plain_nanos(prompt_tokens, output_tokens)
         except InvalidRateCard:
             raise LookupError("no_price") from None
 
@@ -240,6 +259,10 @@ class CallerPrices:
         except LookupError:
             raise LookupError("no_exchange_rate") from None
         raise LookupError("no_price")
+
+
+def _speaks(deployment: DeploymentInfo, endpoint: str) -> bool:
+    return dialect_for(deployment, endpoint, _SPOKEN) is not None
 
 
 def _alike(needs: Needs) -> Needs:
@@ -263,6 +286,27 @@ def _relatives(catalogue: Catalogue, models: Sequence[ModelInfo]) -> tuple[Model
     """Models that may stand in where none of these can be had."""
     found = {one.slug: one for model in models for one in relatives(model, catalogue.models.values())}
     return tuple(one for slug, one in found.items() if slug not in {model.slug for model in models})
+
+
+def _with_preset(directed: Directed, policy: ProjectPolicy) -> Directed:
+    """A rule's target or an alias may be auto:<preset>: it holds where neither request nor rule has an order of its
+    own."""
+    if directed.wishes.have_an_order or directed.weights is not None:
+        return directed
+    names = (policy.aliases.get(one.strip().lower(), one) for group in directed.groups for one in group)
+    preset = next((found for name in names if (found := preset_of(name))), "")
+    return directed._replace(wishes=directed.wishes._replace(preset=preset)) if preset else directed
+
+
+def _set_by(wishes: Wishes, rule: Rule | None, directed: Directed, policy: ProjectPolicy) -> str:
+    """Who says what matters for the order. `wishes` are the request's own."""
+    if wishes.have_an_order:
+        return "request"
+    if rule is not None and (rule.action.weights is not None or rule.action.preset or rule.action.order):
+        return "rule"
+    if directed.wishes.preset:
+        return "alias" if rule is None or not rule.action.models else "rule"
+    return "default" if policy is DEFAULT else "project"
 
 
 def _labels(headers: Mapping[bytes, bytes], metadata: Mapping[str, Any]) -> dict[str, str]:

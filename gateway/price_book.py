@@ -1,6 +1,7 @@
 """Prices made ready for the requests of one moment: which card bills a usage, and what a plan can cost at most.
 
-Kept for a second at a time: cards, schedules and markups change on whole minutes at the finest.
+Which card is in force is kept for a second at a time: cards, schedules and markups change on whole minutes at the
+finest. What was made of a card is kept with the catalogue, for a card never changes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from billing.pricing.compiled import CardPrice, CostBound, rates_text
 from billing.pricing.rates import choose_card
 from routing.catalogue import Catalogue, DeploymentInfo
 from routing.planner import RoutePlan
+
+_MOST_COMPILED = 20_000
 
 
 class Priced(CardPrice):
@@ -29,15 +32,24 @@ class Priced(CardPrice):
 class PriceBook:
     """Over one state of the catalogue."""
 
-    __slots__ = ("_bounds", "_cards", "_now", "_second", "catalogue")
+    __slots__ = ("_bounds", "_cards", "_compiled", "_now", "_offers", "_second", "catalogue")
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self._second = 0
         self._now: datetime | None = None
         self._cards: dict[tuple[int, str, int, Decimal], Priced | None] = {}
+        # A price holds its card: as long as it is kept here no other card can have its id.
+        self._compiled: dict[tuple[int, Decimal, Decimal], Priced] = {}
+        self._offers: dict[int, dict[tuple[int, int], Priced]] = {}
         # With the plan itself: as long as it is kept here no other plan can have its id.
         self._bounds: dict[tuple[int, int], tuple[RoutePlan, CostBound]] = {}
+
+    def offers(self, organization_id: int, now: datetime) -> dict[tuple[int, int], Priced]:
+        """What an organization (0: any without markups of its own) pays now, by deployment and size of the prompt: for
+        the caller to fill."""
+        self._turn(now)
+        return self._offers.setdefault(organization_id, {})
 
     def card(
         self, deployment: DeploymentInfo, *, tier: str, prompt_size: int, markup: Decimal, now: datetime
@@ -65,7 +77,13 @@ class PriceBook:
             units = self.catalogue.units_per_usd(deployment.currency, now)
         except LookupError:
             return None
-        return Priced(CardPrice(card, units_per_usd=units, markup=markup))
+        key = (id(card), units, markup)
+        known = self._compiled.get(key)
+        if known is None:
+            if len(self._compiled) > _MOST_COMPILED:
+                self._compiled.clear()
+            known = self._compiled[key] = Priced(CardPrice(card, units_per_usd=units, markup=markup))
+        return known
 
     def bound(self, plan: RoutePlan, at: datetime, organization_id: int) -> CostBound:
         """The most that the dearest deployment of the plan can charge. Raises LookupError, InvalidRateCard."""
@@ -97,3 +115,4 @@ class PriceBook:
             self._second = second
             self._cards.clear()
             self._bounds.clear()
+            self._offers.clear()

@@ -15,7 +15,7 @@ from typing import Final
 from routing.policy.candidate import Catalogue, DeploymentInfo, ModelInfo, blended_price, card_in_force
 from routing.policy.eligibility import unfit, unusable
 from routing.policy.needs import Needs
-from routing.policy.weights import BALANCED, Weights
+from routing.policy.weights import BALANCED, PRESETS, Weights
 
 AUTO: Final = "auto"
 _NAMES: Final = frozenset((AUTO, "openrouter/auto"))
@@ -44,6 +44,12 @@ _UNPRICED: Final[Mapping[str, float]] = {}
 
 def is_auto(name: str) -> bool:
     return name.strip().lower() in _NAMES
+
+
+def preset_of(name: str) -> str:
+    """The preset in auto:<preset>, "" for any other name."""
+    base, _, preset = name.strip().lower().partition(":")
+    return preset if preset in PRESETS and base in _NAMES else ""
 
 
 def models_for(

@@ -6,7 +6,7 @@ requests that are alike; `adjusted` then puts another step first where this one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
@@ -21,7 +21,7 @@ from routing.policy.family import is_relative
 from routing.policy.needs import Needs
 from routing.policy.plan import NoDeployment, Refusal, RoutePlan, RouteStep, Told, UnknownModel
 from routing.policy.project import DEFAULT, ProjectPolicy
-from routing.policy.score import HEALTHY, Option, Scored, rank
+from routing.policy.score import HEALTHY, USUAL_PRIORITY, Option, Scored, rank
 from routing.policy.vitals import Vitals
 from routing.policy.weights import PRESETS, Weights
 from routing.policy.wishes import NO_WISHES, MaxPrice, Wishes
@@ -66,42 +66,38 @@ class Asking(NamedTuple):
     key_models: tuple[str, ...] = ()
     rule_id: int | None = None
     weights: Weights | None = None
+    set_by: str = ""  # who says what matters: request, rule, alias, project or default; only for the trace
+    standing: Callable[[ModelInfo], eligibility.Standing] | None = None  # `eligibility.standing` where it is known
 
 
-class _Candidate(NamedTuple):
-    model: ModelInfo
-    deployment: DeploymentInfo
-    option: Option
+_Whose = dict[int, tuple[DeploymentInfo, ModelInfo]]  # by the deployment's id
 
 
 def decide(asking: Asking) -> RoutePlan:
     """The plan. Raises NoDeployment, with all refusals, where nobody is left."""
     refusals: list[Refusal] = []
     ranked: list[Scored] = []
-    candidates: dict[int, _Candidate] = {}
+    whose: _Whose = {}
     alike = 0
     for group in asking.groups:
-        found = [one for model in group.models for one in _candidates(model, group.auto, asking, refusals)]
-        candidates.update((one.deployment.id, one) for one in found)
-        ranked += _ranked(found, asking)
+        found: list[Option] = []
+        for model in group.models:
+            found += _options(model, group.auto, asking, refusals, whose)
+        ranked += _ranked(found, asking, whose)
         alike = alike or len(ranked)
     if not ranked:
         raise NoDeployment([model for group in asking.groups for model in group.models], tuple(refusals))
-    first = ranked[0]
-    steps = tuple(
-        RouteStep(
-            deployment=candidates[one.option.id].deployment,
-            reason=_reason(one, first, ranked, asking.wishes),
-            model=candidates[one.option.id].model,
-            scored=one,
-        )
-        for one in ranked[:MOST_STEPS]
-    )
+    steps = []
+    reason = _reason(ranked, asking.wishes)
+    for one in ranked[:MOST_STEPS]:
+        deployment, model = whose[one.option.id]
+        steps.append(RouteStep(deployment, reason, model, one))
+        reason = "next"
     return RoutePlan(
         model=steps[0].model,
-        steps=steps,
+        steps=tuple(steps),
         refusals=tuple(refusals),
-        told=Told(lambda: _trace(asking, ranked, candidates, refusals)),
+        told=Told(lambda: _trace(asking, ranked, whose, refusals)),
         is_ordered=bool(asking.wishes.order or asking.wishes.sort),
         alike=min(alike, MOST_STEPS),
         models=tuple({step.model.slug: step.model for step in steps}.values()),
@@ -138,52 +134,66 @@ def _first(plan: RoutePlan, place: int, reason: str) -> RoutePlan:
     return replace(plan, model=chosen.model, steps=(chosen, *rest))
 
 
-def _candidates(model: ModelInfo, auto: bool, asking: Asking, refusals: list[Refusal]) -> list[_Candidate]:
+def _options(model: ModelInfo, auto: bool, asking: Asking, refusals: list[Refusal], whose: _Whose) -> list[Option]:
+    """Those that may answer; `whose` and `refusals` are added to."""
+    wishes, needs, prices = asking.wishes, asking.needs, asking.prices
+    is_capped = wishes.max_price is not None or asking.policy.max_price is not None
+    is_hasty = wishes.preferred_max_latency_s is not None or wishes.preferred_min_throughput is not None
+    output = _expected_output(model, needs)
+    quality = quality_for(model, needs) if auto else model.quality_index
+    prompt, tokens, vitals_of = needs.prompt_tokens, round(output), asking.vitals
     found = []
-    allowed = eligibility.may_use(model, asking.key_models, asking.policy)
-    choosy = eligibility.is_choosy(asking.wishes, asking.policy)
-    output = _expected_output(model, asking.needs)
-    for deployment in model.deployments:
-        judged = _judge(model, deployment, auto, asking, output, choosy) if allowed else "model_not_allowed"
-        if isinstance(judged, str):
-            refusals.append(Refusal(deployment.provider, judged, model.slug))
-        else:
-            found.append(_Candidate(model, deployment, judged))
+    for deployment, ruled_out in _judged(model, auto, asking):
+        reason = ruled_out
+        if not reason:
+            try:
+                cost = prices.expected_nanos(deployment, prompt, tokens)
+                if is_capped and _is_too_dear(deployment, asking):
+                    reason = "price_cap"
+            except LookupError as unknown:
+                reason = str(unknown.args[0]) if unknown.args else "no_price"
+        if reason:
+            refusals.append(Refusal(deployment.provider, reason, model.slug))
+            continue
+        id = deployment.id
+        vitals = vitals_of(id)
+        unwished = vitals.breaker == "open" or (is_hasty and _is_slow(vitals, wishes))
+        whose[id] = (deployment, model)
+        found.append(Option(id, cost, quality, vitals, output, deployment.priority, unwished))
     return found
 
 
-def _judge(
-    model: ModelInfo, deployment: DeploymentInfo, auto: bool, asking: Asking, output: float, choosy: bool
-) -> Option | str:
-    """What it would be worth, or the reason that rules it out."""
+def _judged(model: ModelInfo, auto: bool, asking: Asking) -> Iterator[tuple[DeploymentInfo, str]]:
+    """Its deployments, each with the reason that rules it out whatever it costs, "" for none."""
     wishes, policy, needs = asking.wishes, asking.policy, asking.needs
-    reason = (
-        eligibility.unusable(deployment, asking.at)
-        or ("" if asking.speaks(deployment) else "endpoint")
-        or eligibility.unfit(deployment, model, needs, sure=auto)
-        or (eligibility.unwanted(deployment, model, wishes, policy, needs) if choosy else "")
-    )
-    if reason:
-        return reason
-    try:
-        cost = asking.prices.expected_nanos(deployment, needs.prompt_tokens, round(output))
-        if (wishes.max_price is not None or policy.max_price is not None) and eligibility.too_dear(
-            asking.prices.per_million(deployment, needs.prompt_tokens), wishes.max_price, policy.max_price
-        ):
-            return "price_cap"
-    except LookupError as unknown:
-        return str(unknown.args[0]) if unknown.args else "no_price"
-    vitals = asking.vitals(deployment.id)
-    slow = wishes.preferred_max_latency_s is not None and vitals.first_token_s > wishes.preferred_max_latency_s
-    few = wishes.preferred_min_throughput is not None and vitals.tokens_per_s < wishes.preferred_min_throughput
-    return Option(
-        id=deployment.id,
-        cost_nanos=cost,
-        quality=quality_for(model, needs) if auto else model.quality_index,
-        vitals=vitals,
-        output_tokens=output,
-        priority=deployment.priority,
-        unwished=slow or few or vitals.breaker == "open",
+    if not eligibility.may_use(model, asking.key_models, policy):
+        yield from ((deployment, "model_not_allowed") for deployment in model.deployments)
+        return
+    known, choosy = asking.standing, eligibility.is_choosy(wishes, policy)
+    unfit: dict[tuple[int | None, int | None], str] = {}
+    for deployment, ruled_out in (
+        known(model) if known is not None else eligibility.standing(model, asking.at, asking.speaks)
+    ):
+        reason = ruled_out
+        if not reason:
+            size = (deployment.context_length, deployment.max_output_tokens)  # all that tells them apart here
+            if size not in unfit:
+                unfit[size] = eligibility.unfit(deployment, model, needs, sure=auto)
+            reason = unfit[size]
+        if choosy and not reason:
+            reason = eligibility.unwanted(deployment, model, wishes, policy, needs)
+        yield deployment, reason
+
+
+def _is_too_dear(deployment: DeploymentInfo, asking: Asking) -> bool:
+    price = asking.prices.per_million(deployment, asking.needs.prompt_tokens)
+    return eligibility.too_dear(price, asking.wishes.max_price, asking.policy.max_price)
+
+
+def _is_slow(vitals: Vitals, wishes: Wishes) -> bool:
+    latest_s, fewest = wishes.preferred_max_latency_s, wishes.preferred_min_throughput
+    return (latest_s is not None and vitals.first_token_s > latest_s) or (
+        fewest is not None and vitals.tokens_per_s < fewest
     )
 
 
@@ -194,15 +204,14 @@ def _expected_output(model: ModelInfo, needs: Needs) -> float:
     return min(usual, needs.max_output_tokens) if needs.max_output_tokens else usual
 
 
-def _ranked(candidates: Sequence[_Candidate], asking: Asking) -> list[Scored]:
+def _ranked(options: Sequence[Option], asking: Asking, whose: _Whose) -> list[Scored]:
     wishes = asking.wishes
-    ranked = rank([one.option for one in candidates], weights_of(asking), sort=wishes.sort)
+    ranked = rank(options, weights_of(asking), sort=wishes.sort)
     if not wishes.allow_fallbacks and not wishes.order:
         return ranked[:1]
     if wishes.order:
-        providers = {one.option.id: one.deployment.provider.lower() for one in candidates}
         place = {provider: number for number, provider in enumerate(wishes.order)}
-        ranked.sort(key=lambda one: place.get(providers[one.option.id], len(place)))
+        ranked.sort(key=lambda one: place.get(whose[one.option.id][0].provider.lower(), len(place)))
     return ranked
 
 
@@ -213,26 +222,25 @@ def weights_of(asking: Asking) -> Weights:
     return PRESETS.get(asking.wishes.preset, asking.policy.weights)
 
 
-def _reason(one: Scored, first: Scored, ranked: Sequence[Scored], wishes: Wishes) -> str:
-    if one is not first:
-        return "next"
+def _reason(ranked: Sequence[Scored], wishes: Wishes) -> str:
+    """Why the first one is first."""
     if len(ranked) == 1:
         return "only"
     if wishes.order or wishes.sort:
         return "wish"
-    return "priority" if first.option.priority < ranked[1].option.priority else "score"
+    return "priority" if ranked[0].option.priority < ranked[1].option.priority else "score"
 
 
-def _trace(
-    asking: Asking, ranked: Sequence[Scored], candidates: dict[int, _Candidate], refusals: Sequence[Refusal]
-) -> bytes:
+def _trace(asking: Asking, ranked: Sequence[Scored], whose: _Whose, refusals: Sequence[Refusal]) -> bytes:
     """What is kept: names, numbers and words of ours, nothing of the request's text."""
     told: dict[str, Any] = {
         "policy": asking.policy.version,
         "weights": [round(share, 4) for share in weights_of(asking).shares()],
         "prompt_tokens": asking.needs.prompt_tokens,
-        "candidates": [_told(one, candidates[one.option.id]) for one in ranked[:_MOST_TOLD]],
+        "candidates": [_told(one, *whose[one.option.id]) for one in ranked[:_MOST_TOLD]],
     }
+    if asking.set_by:
+        told["set_by"] = asking.set_by
     if asking.wishes.preset or asking.policy.preset:
         told["preset"] = asking.wishes.preset or asking.policy.preset
     if asking.rule_id is not None:
@@ -248,12 +256,12 @@ def _trace(
     return orjson.dumps(told)
 
 
-def _told(one: Scored, candidate: _Candidate) -> dict[str, Any]:
+def _told(one: Scored, deployment: DeploymentInfo, model: ModelInfo) -> dict[str, Any]:
     vitals = one.option.vitals
-    return {
+    told = {
         "id": one.option.id,
-        "provider": candidate.deployment.provider,
-        "model": candidate.model.slug,
+        "provider": deployment.provider,
+        "model": model.slug,
         "loss": round(one.loss, 4),
         "latency": round(one.latency, 4),
         "cost": round(one.cost, 4),
@@ -267,6 +275,9 @@ def _told(one: Scored, candidate: _Candidate) -> dict[str, Any]:
         "samples": round(vitals.samples, 1),
         "timed": round(vitals.timed, 1),
     }
+    if one.option.priority != USUAL_PRIORITY:
+        told["priority"] = one.option.priority
+    return told
 
 
 def resolve(catalogue: Catalogue, name: str, *, same_family: bool = False) -> ModelInfo:

@@ -9,7 +9,7 @@ known to serve the request: that is what `sure` asks for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -18,6 +18,8 @@ from routing.policy.candidate import DeploymentInfo, ModelInfo
 from routing.policy.needs import NO_THOUGHT, Needs
 from routing.policy.project import ProjectPolicy
 from routing.policy.wishes import MaxPrice, Wishes
+
+Standing = tuple[tuple[DeploymentInfo, str], ...]
 
 # What is nobody's wish and may be otherwise in a while.
 OURS: Final = frozenset(
@@ -79,6 +81,11 @@ def unfit(deployment: DeploymentInfo, model: ModelInfo, needs: Needs, *, sure: b
     if needs.reasoning not in NO_THOUGHT and model.capabilities.get("reasoning") is not True:
         return "reasoning"
     return ""
+
+
+def standing(model: ModelInfo, at: datetime, speaks: Callable[[DeploymentInfo], bool]) -> Standing:
+    """Each deployment with what rules it out for every request of this endpoint and day, "" for nothing."""
+    return tuple((one, unusable(one, at) or ("" if speaks(one) else "endpoint")) for one in model.deployments)
 
 
 def is_choosy(wishes: Wishes, policy: ProjectPolicy) -> bool:

@@ -23,10 +23,14 @@ from routing.policy.vitals import Vitals
 from routing.policy.weights import Weights
 
 HEALTHY, DEGRADED = 0, 1
+USUAL_PRIORITY = 100
 DEGRADED_ERRORS = 0.5
 DEGRADED_SAMPLES = 5.0
 _MOST_ERRORS = 0.95
 _LOST_S = 1.0
+_SLOWEST = 0.1  # tokens per second
+_LEAST_S = 1e-3
+_LEAST_QUALITY = 1e-6
 _SMALL_NANOS = 1_000
 _SORTS = {"price": Weights(0, 1, 0), "latency": Weights(1, 0, 0), "throughput": Weights(1, 0, 0)}
 
@@ -41,13 +45,13 @@ class Option(NamedTuple):
     quality: float | None
     vitals: Vitals
     output_tokens: float
-    priority: int = 100
+    priority: int = USUAL_PRIORITY
     unwished: bool = False
 
 
 class Scored(NamedTuple):
-    """An option with its place: `place` is what it is sorted by. `at_stake` is the weight of latency: the only part of
-    the loss that has to be learnt."""
+    """An option with its place: sorted by tier, priority, loss, seconds, cost and id. `at_stake` is the weight of
+    latency, which is the only part of the loss that has to be learnt."""
 
     option: Option
     tier: int
@@ -58,51 +62,58 @@ class Scored(NamedTuple):
     seconds: float
     at_stake: float = 1.0
 
-    @property
-    def place(self) -> tuple[int, int, float, float, int, int]:
-        option = self.option
-        return (self.tier, option.priority, self.loss, self.seconds, option.cost_nanos, option.id)
-
 
 def rank(options: Sequence[Option], weights: Weights, *, sort: str = "") -> list[Scored]:
     """Best first. `sort` (price, latency or throughput) takes the place of the weights."""
     if not options:
         return []
     by = _SORTS.get(sort, weights).shares()
-    seconds = [expected_seconds(option, throughput_only=sort == "throughput") for option in options]
+    seconds = [expected_seconds(option, sort == "throughput") for option in options]
     qualities = _qualities(options)
     least_s = min(seconds)
-    least_cost = min(option.cost_nanos for option in options) + _SMALL_NANOS
+    least_cost = min([option.cost_nanos for option in options]) + _SMALL_NANOS
     best_quality = max(qualities)
+    w_latency, w_cost, w_quality = by
     scored = []
-    for option, waited_s, quality in zip(options, seconds, qualities, strict=True):
+    for number, option in enumerate(options):
+        id, cost_nanos, _, _, _, priority, _ = option
+        waited_s, tier = seconds[number], tier_of(option)
         latency = 1 - least_s / waited_s
-        cost = 1 - least_cost / (option.cost_nanos + _SMALL_NANOS)
-        lacking = 1 - quality / best_quality
-        loss = latency * by.latency + cost * by.cost + lacking * by.quality
-        scored.append(Scored(option, tier_of(option), loss, latency, cost, lacking, waited_s, by.latency))
-    scored.sort(key=lambda one: one.place)
-    return scored
+        cost = 1 - least_cost / (cost_nanos + _SMALL_NANOS)
+        lacking = 1 - qualities[number] / best_quality
+        loss = latency * w_latency + cost * w_cost + lacking * w_quality
+        one = Scored(option, tier, loss, latency, cost, lacking, waited_s, w_latency)
+        scored.append((tier, priority, loss, waited_s, cost_nanos, id, number, one))
+    scored.sort()
+    return [place[-1] for place in scored]
 
 
-def expected_seconds(option: Option, *, throughput_only: bool = False) -> float:
+def expected_seconds(option: Option, throughput_only: bool = False) -> float:
     """Until the whole answer is there, failed attempts included."""
     vitals = option.vitals
-    failing = min(vitals.error_rate, _MOST_ERRORS)
-    first = vitals.first_token_s
-    writing = option.output_tokens / max(vitals.tokens_per_s, 0.1)
+    first, speed, failing = vitals.first_token_s, vitals.tokens_per_s, vitals.error_rate
+    if failing > _MOST_ERRORS:
+        failing = _MOST_ERRORS
+    writing = option.output_tokens / (speed if speed > _SLOWEST else _SLOWEST)
     lost = failing / (1 - failing) * (first + _LOST_S)
-    return max(1e-3, (0.0 if throughput_only else first) + writing + lost)
+    seconds = (0.0 if throughput_only else first) + writing + lost
+    return seconds if seconds > _LEAST_S else _LEAST_S
 
 
 def tier_of(option: Option) -> int:
+    if option.unwished:
+        return DEGRADED
     vitals = option.vitals
-    failing = vitals.error_rate >= DEGRADED_ERRORS and vitals.samples >= DEGRADED_SAMPLES
-    return DEGRADED if failing or option.unwished else HEALTHY
+    if vitals.error_rate < DEGRADED_ERRORS:
+        return HEALTHY
+    return DEGRADED if vitals.samples >= DEGRADED_SAMPLES else HEALTHY
 
 
 def _qualities(options: Sequence[Option]) -> list[float]:
     """What nobody measured counts as the middle of what was."""
-    known = sorted(option.quality for option in options if option.quality is not None)
+    known = [option.quality for option in options if option.quality is not None]
+    if len(known) == len(options):
+        return [quality if quality > _LEAST_QUALITY else _LEAST_QUALITY for quality in known]
+    known.sort()
     middle = known[len(known) // 2] if known else 1.0
-    return [max(1e-6, middle if option.quality is None else option.quality) for option in options]
+    return [max(_LEAST_QUALITY, middle if option.quality is None else option.quality) for option in options]

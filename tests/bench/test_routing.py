@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from bench import routing_sim
+from bench import routing_sim, routing_step
 from routing.policy.weights import PRESETS
 
 
@@ -29,3 +29,28 @@ def test_ours_beats_drawing_lots_where_a_provider_flaps_and_nobody_beats_the_ora
     )
     assert losses["ours"] < losses["random"]
     assert losses["oracle"] <= min(losses.values()) * 1.02  # it knows the state, not each draw
+
+
+def test_a_row_is_judged_with_and_without_the_choice_that_was_known_only_afterwards() -> None:
+    losses = {
+        "ours": 0.10,
+        "random": 0.2,
+        "price": 0.2,
+        "latency": 0.11,
+        "fixed": 0.05,
+        "obeying": 0.10,
+        "oracle": 0.04,
+    }
+    row = routing_sim.Row("a scenario", "balanced", losses)
+    assert (row.against(*routing_sim.REALISABLE), row.against(*routing_sim.ALL)) == (1.0, 2.0)
+    told = routing_sim.summary([row])
+    assert "1 of 1 within 2 % of the best strategy that could be run" in told
+    assert "0 of 1 within 2 % of the best where the fixed choice counts" in told
+    assert "100.0% behind fixed; within 2 % of it where it obeys Retry-After" in told
+
+
+def test_what_a_decision_costs_is_measured_and_adds_up() -> None:
+    step = routing_step.measure(3, rounds=2)
+    assert 0 < step.alike.least <= step.alike.median
+    assert step.alike.median < step.afresh.median
+    assert step.alike.median * 0.9 < step.mean

@@ -130,3 +130,29 @@ def test_who_is_unknown_is_looked_at_and_who_is_known_to_be_far_behind_is_not() 
     ranked = rank([best, unknown, far], PRESETS["fastest"])
     seen = {ranked[explore(ranked, chance)].option.id for chance in CHANCES}
     assert seen == {1, 2}
+
+
+def test_who_could_not_be_the_best_at_any_speed_is_not_looked_at() -> None:
+    best, unknown = _option(1), _option(2, samples=0.0, timed=0.0, seen=0.0)
+    dear = unknown._replace(cost_nanos=1_500_000)
+    weights = Weights(0.2, 0.8, 0)  # a third more cost weighs more than all of the latency
+    assert {explore(rank([best, dear], weights), chance) for chance in CHANCES} == {0}
+    assert {explore(rank([best, unknown], weights), chance) for chance in CHANCES} == {0, 1}
+
+
+@given(options=OPTIONS, weights=WEIGHTS, chance=st.floats(0, COLD_SHARE))
+def test_whoever_is_looked_at_would_come_before_the_best_if_it_alone_answered_at_once(
+    options: list[Option], weights: Weights, chance: float
+) -> None:
+    ranked = rank(options, weights)
+    place = explore(ranked, chance)
+    if not place:
+        return
+    best, looked_at = ranked[0].option.id, ranked[place].option.id
+
+    def imagined(option: Option) -> Option:
+        first_s = 1e-6 if option.id == looked_at else 1e9
+        return option._replace(vitals=option.vitals._replace(first_token_s=first_s, tokens_per_s=1e9, error_rate=0.0))
+
+    losses = {one.option.id: one.loss for one in rank([imagined(option) for option in options], weights)}
+    assert losses[looked_at] <= losses[best] + 1e-6
