@@ -51,7 +51,6 @@ _CANONICAL = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f
 _SPECIAL = re.compile(r"[\\\t\n\r]")
 _TABS = len(_COLUMNS) - 1
 _LINE = "\t".join(["%s"] * len(_COLUMNS)) + "\n"
-_ESCAPED = re.compile(r"[\\\r]|\n.")
 _NULL = "\0"  # in no text that PostgreSQL takes
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
@@ -115,7 +114,8 @@ def _line(event: UsageEvent, sources: Mapping[str, str], payers: Mapping[int, st
         now,
     )
     line = _LINE % values
-    if _ESCAPED.search(line) is None and line.count("\t") == _TABS and line.count(_NULL) == values.count(_NULL):
+    is_plain = "\\" not in line and "\r" not in line and line.find("\n") == len(line) - 1
+    if is_plain and line.count("\t") == _TABS and line.count(_NULL) == values.count(_NULL):
         return line.replace(_NULL, r"\N")
     return "\t".join([r"\N" if value == _NULL else _escaped(str(value)) for value in values]) + "\n"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 from billing.pricing.money import NANOS_PER_USD
 from gateway.attempt import Opened
@@ -21,6 +22,13 @@ from gateway.request import Header, header_list
 
 JSON = b"application/json"
 EVENTS = b"text/event-stream"
+_OF_JSON: tuple[Header, ...] = ((b"content-type", JSON), (b"cache-control", b"no-cache"))
+# Reverse proxies would hold events back without the last one.
+_OF_EVENTS: tuple[Header, ...] = (
+    (b"content-type", EVENTS),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
 
 # Waiting does not cure these, so a client must not send them again by itself.
 _FINAL = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422, 426})
@@ -31,21 +39,17 @@ def headers(exchange: Exchange, content_type: bytes, opened: Opened | None = Non
     request_id = exchange.request_id.encode()
     # The OpenAI SDK reads the first id, Anthropic's the second.
     values: list[Header] = [
-        (b"content-type", content_type),
-        (b"cache-control", b"no-cache"),
+        *(_OF_EVENTS if content_type is EVENTS else _OF_JSON),
         (b"x-request-id", request_id),
         (b"request-id", request_id),
     ]
-    if content_type is EVENTS:
-        values.append((b"x-accel-buffering", b"no"))  # reverse proxies would hold events back
     if exchange.rate is not None:
         values += exchange.rate.headers(anthropic=exchange.endpoint == "anthropic_messages")
     deployment = opened.deployment if opened is not None else exchange.deployment
     if deployment is not None:
         number = opened.number if opened is not None else len(exchange.attempts)
         values += (
-            (b"x-router-provider", deployment.provider.encode()),
-            (b"x-router-model", deployment.model.encode()),
+            *_whose(deployment.provider, deployment.model),
             (b"x-router-attempts", b"%d" % number),
             (b"x-router-overhead-ms", b"%.2f" % (exchange.overhead_s() * 1000)),
         )
@@ -58,6 +62,12 @@ def headers(exchange: Exchange, content_type: bytes, opened: Opened | None = Non
     return values
 
 
+@lru_cache(maxsize=4096)
+def _whose(provider: str, model: str) -> tuple[Header, Header]:
+    return (b"x-router-provider", provider.encode()), (b"x-router-model", model.encode())
+
+
+@lru_cache(maxsize=4096)
 def usd(nanos: int) -> bytes:
     """Dollars with nine places, written from whole nanos."""
     return b"%d.%09d" % divmod(nanos, NANOS_PER_USD)

@@ -12,7 +12,7 @@ from gateway.config import GatewayConfig
 from gateway.errors import BadRequest, GatewayError, NotAvailable
 from gateway.exchange import Exchange
 from gateway.guard import Guard
-from gateway.health import Health
+from gateway.health import Admission, Health
 from gateway.hedge import race
 from gateway.upstream.address import dialect_for
 from gateway.upstream.failures import AttemptFailure, to_caller
@@ -124,10 +124,11 @@ class Attempts:
             return None
         tried: list[int] = []
         while len(self._exchange.attempts) < _MOST_SENT:
-            admitted = await self._admit(step, tried)
-            if admitted is None:
+            admission = self._health.admission(deployment, tried, self._exchange.chance)
+            is_plain = not (admission.refusal or admission.probes)
+            if not is_plain and not await self._may_be_asked(step, admission, tried):
                 return None
-            credential = admitted[0]
+            credential = admission.credential
             started = time.perf_counter()
             try:
                 opened = await self._attempt(step, credential, started, rest)
@@ -160,17 +161,16 @@ class Attempts:
         exchange.delivery.began = True
         return opened
 
-    async def _admit(self, step: RouteStep, tried: list[int]) -> tuple[CredentialInfo | None] | None:
-        """With which credential this deployment may be asked now; None: not at all."""
-        admission = self._health.admission(step.deployment, tried, self._exchange.chance)
+    async def _may_be_asked(self, step: RouteStep, admission: Admission, tried: list[int]) -> bool:
+        """Whether this deployment may be asked now, as a probe perhaps."""
         if admission.probes and not await self._health.take_probes(admission):
             self._skip(step, "breaker_open", 1.0)  # somebody else is looking whether it is well again
-            return None
+            return False
         if admission.refusal:
             if not tried:
                 self._skip(step, admission.refusal, admission.retry_after_s)
-            return None
-        return (admission.credential,)
+            return False
+        return True
 
     def _skip(self, step: RouteStep, reason: str, retry_after_s: float) -> None:
         self._exchange.skipped.append((step.deployment.id, reason))
@@ -185,9 +185,14 @@ class Attempts:
         self._current = exchange.deployment = step.deployment
         exchange.model = step.model
         exchange.delivery.began = True
-        guard.attempt_begins(self._health.first_token_limit_s(step.deployment.id) if exchange.stream else 0.0)
+        if exchange.stream:
+            guard.attempt_begins(self._health.first_token_limit_s(step.deployment.id))
         try:
-            opened = await self._send(number, step, credential, started, rest)
+            after_s = self._hedges_after_s(step) if rest and exchange.policy.hedge else 0.0
+            if after_s:
+                opened = await self._race(number, step, credential, started, rest, after_s)
+            else:
+                opened = await self._sender.open(number, step, credential, started)
             exchange.dropped = opened.dropped
             self._health.opened(opened.deployment, opened.credential)
             return opened
@@ -208,22 +213,24 @@ class Attempts:
             guard.attempt_ends()
             exchange.upstream_s += time.perf_counter() - started
 
-    async def _send(
+    def _hedges_after_s(self, step: RouteStep) -> float:
+        """When a second attempt begins beside this one, where the project has it so; 0: never."""
+        exchange = self._exchange
+        if exchange.stream and not self._goes_on and (exchange.policy.hedge != "paid" or exchange.hedge_nanos):
+            return self._health.hedge_after_s(step.deployment.id)
+        return 0.0
+
+    async def _race(
         self,
         number: int,
         step: RouteStep,
         credential: CredentialInfo | None,
         started: float,
         rest: Sequence[RouteStep],
+        after_s: float,
     ) -> Opened:
-        """One attempt; where the project wants it, a second one beside it once the first is slower than usual."""
+        """One attempt, and a second one beside it once the first is slower than usual."""
         exchange = self._exchange
-        after_s = 0.0
-        hedge = exchange.policy.hedge
-        if hedge and exchange.stream and rest and not self._goes_on and (hedge != "paid" or exchange.hedge_nanos):
-            after_s = self._health.hedge_after_s(step.deployment.id)
-        if not after_s:
-            return await self._sender.open(number, step, credential, started)
         spare: list[tuple[RouteStep, CredentialInfo | None, float]] = []
 
         def second() -> Coroutine[Any, Any, Opened] | None:

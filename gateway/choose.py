@@ -15,7 +15,7 @@ from gateway.errors import BadRequest, GatewayError, NotAllowed, NotAvailable, N
 from gateway.exchange import Exchange
 from gateway.health import Health
 from gateway.model_names import named
-from gateway.needs import needs_of
+from gateway.needs import alike, alike_needs_of, needs_of
 from gateway.price_book import PriceBook, Priced
 from gateway.protocol.conversation import NOTHING
 from gateway.protocol.dialects import UPSTREAM_CODECS
@@ -38,10 +38,8 @@ _SPOKEN = frozenset(UPSTREAM_CODECS)
 _KEPT_S = 0.5
 _MOST_KEPT = 5_000
 _MOST_POLICIES = 10_000
-_SIGNIFICANT_BITS = 4
 _MILLION = 1_000_000
 _LONGEST_LABEL = 200
-_PROMPT_MARGIN = 1.25  # what the upper estimate has over the likely one
 _Key = tuple[str, int, int, int, Wishes, Needs, int, tuple[str, ...]]
 
 
@@ -80,16 +78,20 @@ class Choices:
             self._plans.clear()
             self._kept_until = now + _KEPT_S
         wishes = wishes_of(exchange.routing, headers, self._affinity.hash_session)
-        needs = needs_of(exchange)
-        rule = self._rule(exchange, policy, needs, headers) if policy.rules else None
-        needs = _alike(needs)
+        rule = None
+        if policy.rules:
+            needs = needs_of(exchange)
+            rule = self._rule(exchange, policy, needs, headers)
+            needs = alike(needs)
+        else:
+            needs = alike_needs_of(exchange)
         # An organization's own markup may change which deployment is cheapest.
         markups = prices.catalogue.markups.rules
         own = caller.organization_id if (ORGANIZATION, caller.organization_id) in markups else 0
         whose = 0 if policy is DEFAULT else caller.project_id
         by_rule = 0 if rule is None else rule.id
-        alike = wishes._replace(session="") if wishes.session else wishes
-        key = (exchange.model_asked, whose, policy.version, by_rule, alike, needs, own, caller.allowed_models)
+        shared = wishes._replace(session="") if wishes.session else wishes
+        key = (exchange.model_asked, whose, policy.version, by_rule, shared, needs, own, caller.allowed_models)
         plan = self._plans.get(key)
         if plan is None:
             plan = self._plans[key] = self._decide(exchange, caller, wishes, rule, needs, own)
@@ -263,19 +265,6 @@ class CallerPrices:
 
 def _speaks(deployment: DeploymentInfo, endpoint: str) -> bool:
     return dialect_for(deployment, endpoint, _SPOKEN) is not None
-
-
-def _alike(needs: Needs) -> Needs:
-    """The needs of all requests that are decided alike: sizes rounded down to four significant bits, so that a prompt
-    is never taken for longer than it is."""
-    likely = int(needs.prompt_tokens / _PROMPT_MARGIN)
-    most = needs.max_output_tokens
-    return needs._replace(prompt_tokens=_rounded(likely), max_output_tokens=None if most is None else _rounded(most))
-
-
-def _rounded(number: int) -> int:
-    dropped = number.bit_length() - _SIGNIFICANT_BITS
-    return number if dropped <= 0 else number >> dropped << dropped
 
 
 def _knows(catalogue: Catalogue, policy: ProjectPolicy, name: str) -> bool:

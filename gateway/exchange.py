@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     from gateway.attempt import Opened
 
 
+def _new_id() -> str:
+    return str(uuid7())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass(slots=True)
 class Delivery:
     """What has reached the client, and what the provider said about it."""
@@ -47,8 +55,8 @@ class Exchange:
     """Filled in step by step by `gateway.serve`; read at the end by `gateway.settlement`."""
 
     endpoint: str
-    id: str = field(default_factory=lambda: str(uuid7()))
-    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    id: str = field(default_factory=_new_id)
+    at: datetime = field(default_factory=_now)
     started: float = field(default_factory=time.perf_counter)
     upstream_s: float = 0.0  # time spent waiting for providers
     caller: Caller | None = None
@@ -89,12 +97,12 @@ class Exchange:
     hedge_nanos: int = 0  # held for an attempt that loses against another, where the project pays for both
     hedge_lost: Opened | None = None  # that attempt; its provider had accepted it
     encoder: StreamEncoder | None = None  # of a stream that is translated
+    believed: UsageReport | None = None  # found plausible: it is asked for more than once
     usage_told: TokenUsage | None = None  # what is charged, where no provider said just that
+    request_id: str = field(init=False)  # the id that the caller sees, on every answer
 
-    @property
-    def request_id(self) -> str:
-        """The id that the caller sees, on every answer."""
-        return "gen-" + self.id.replace("-", "")
+    def __post_init__(self) -> None:
+        self.request_id = "gen-" + self.id.replace("-", "")
 
     @property
     def catalogue(self) -> Catalogue | None:

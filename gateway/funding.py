@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from accounts.caller import Caller
 from accounts.model_limits import allows
@@ -17,14 +17,14 @@ from gateway.credit_words import no_credit, not_covered
 from gateway.errors import NotAvailable
 from gateway.exchange import Exchange
 from gateway.slices import Payer, Share, Slices
+from routing.planner import RoutePlan
 
 _POLL_S = 0.2
 _REMEMBER_S = 1.0
 _MOST_REMEMBERED = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Need:
+class _Need(NamedTuple):
     """What this request has to set aside in nano-USD, and the least that is worth serving. `hedge`: on top of it, for
     an attempt that loses against another, where the project pays for both."""
 
@@ -45,6 +45,19 @@ class Funding:
         self._called_back: dict[int, float] = {}
         self._short: dict[Payer, tuple[float, int, Shortage]] = {}
 
+    def hold_at_once(self, exchange: Exchange) -> bool:
+        """Set credit aside that this process has already. False: `hold` it. Raises NotAvailable."""
+        caller, plan = exchange.caller, exchange.plan
+        assert caller is not None and plan is not None
+        for source in sources_of(caller, plan.model.slug):
+            amount, hedge = self._amounts(exchange, caller, source)
+            share = self._slices.take(_payer(caller, source), amount + hedge, caller.epoch)
+            if share is not None:
+                exchange.share = share
+                exchange.hedge_nanos = hedge
+                return True
+        return False
+
     async def hold(self, exchange: Exchange) -> None:
         """Set credit aside for the dearest deployment of the plan. Raises NoCredit or NotAvailable.
 
@@ -56,15 +69,8 @@ class Funding:
         sources = sources_of(caller, plan.model.slug)
         if not sources:
             raise not_covered(self._config.public_url, plan.model.slug)
-        for source in sources:
-            payer = _payer(caller, source)
-            need = self._need(exchange, caller, source)
-            share = self._slices.take(payer, need.amount + need.hedge, caller.epoch)
-            if share is not None:
-                exchange.share = share
-                exchange.hedge_nanos = need.hedge
-                return
-        await self._ask(exchange, caller, sources)
+        if not self.hold_at_once(exchange):
+            await self._ask(exchange, caller, sources)
 
     def forget_shortage(self, organization_id: int) -> None:
         """Credit came in."""
@@ -137,31 +143,45 @@ class Funding:
         self._short[payer] = (time.monotonic() + _REMEMBER_S, floor, shortage)
 
     def _need(self, exchange: Exchange, caller: Caller, source: Source) -> _Need:
-        assert exchange.prices is not None and exchange.plan is not None
-        payer = 0 if source == "plan" else caller.organization_id  # plans pay list prices
+        amount, hedge = self._amounts(exchange, caller, source)
+        bound = _bound(exchange, caller, source)
+        wanted = self._wanted(exchange)
+        floor = wanted
+        if exchange.max_output_tokens is not None:
+            floor = max(1, wanted // 8)  # limits are set generously and answers are mostly far shorter
+        least = bound.nanos(exchange.prompt_tokens, min(floor, self._config.floor_output_tokens))
+        return _Need(bound, wanted, amount, min(amount, least), hedge)
+
+    def _amounts(self, exchange: Exchange, caller: Caller, source: Source) -> tuple[int, int]:
+        """What to set aside for the answer and for a hedge."""
         try:
-            bound = exchange.prices.bound(exchange.plan, exchange.at, payer)
-            wanted, floor = self._tokens(exchange)
-            amount = bound.nanos(exchange.prompt_tokens, wanted)
-            least = min(amount, bound.nanos(exchange.prompt_tokens, floor))
+            bound = _bound(exchange, caller, source)
+            amount = bound.nanos(exchange.prompt_tokens, self._wanted(exchange))
+            if exchange.policy.hedge != "paid" or not exchange.stream or len(_plan(exchange).steps) < 2:
+                return amount, 0
             # The loser is stopped before its first content, so it costs its prompt.
-            is_paid = exchange.policy.hedge == "paid" and exchange.stream and len(exchange.plan.steps) > 1
-            return _Need(bound, wanted, amount, least, bound.nanos(exchange.prompt_tokens, 0) if is_paid else 0)
+            return amount, bound.nanos(exchange.prompt_tokens, 0)
         except (NoRateCard, InvalidRateCard, LookupError):
             raise NotAvailable("This model has no price right now.", retry_after_s=30) from None
 
-    def _tokens(self, exchange: Exchange) -> tuple[int, int]:
-        """Output tokens to hold for, and the least worth serving, over all choices."""
-        assert exchange.plan is not None
-        config = self._config
-        most = exchange.plan.model.max_output_tokens or config.assumed_output_tokens
-        asked = exchange.max_output_tokens
+    def _wanted(self, exchange: Exchange) -> int:
+        """Output tokens to hold for, over all choices."""
+        assumed, asked = self._config.assumed_output_tokens, exchange.max_output_tokens
+        most = _plan(exchange).model.max_output_tokens or assumed
         if asked is None:
-            wanted = exchange.choices * min(most, config.assumed_output_tokens)
-            return wanted, min(wanted, config.floor_output_tokens)
-        wanted = exchange.choices * min(asked, most)
-        # Limits are set generously and answers are mostly far shorter.
-        return wanted, min(max(1, wanted // 8), config.floor_output_tokens)
+            asked = assumed
+        return exchange.choices * (asked if asked < most else most)
+
+
+def _plan(exchange: Exchange) -> RoutePlan:
+    assert exchange.plan is not None
+    return exchange.plan
+
+
+def _bound(exchange: Exchange, caller: Caller, source: Source) -> CostBound:
+    assert exchange.prices is not None
+    # Plans pay list prices.
+    return exchange.prices.bound(_plan(exchange), exchange.at, 0 if source == "plan" else caller.organization_id)
 
 
 def sources_of(caller: Caller, model: str) -> tuple[Source, ...]:

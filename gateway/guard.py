@@ -1,11 +1,12 @@
 """Looks after a request while it waits: the client that left, the deadline, the silence that needs a sign of life.
 
-One timer per request and no task: a request that is answered at once costs a timer that never fires.
+No task, and one timer per request that takes a moment: those that are answered at once share one timer.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
@@ -18,6 +19,34 @@ Reason = Literal["", "left", "deadline", "stalled", "after_finish", "first_token
 _FIRST_LOOK_S = 0.05  # most failures and refusals are over by then
 _LOOK_EVERY_S = 1.0
 _AFTER_FINISH_S = 10.0  # usage comes right after the finish, or never
+
+
+class _FirstLooks:
+    """The guards of one event loop that were not looked at yet, in the order of time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._waiting: deque[tuple[float, Guard]] = deque()
+        self._is_timed = False
+
+    def add(self, guard: Guard, now: float) -> None:
+        self._waiting.append((now + _FIRST_LOOK_S, guard))
+        if not self._is_timed:
+            self._is_timed = True
+            self.loop.call_later(_FIRST_LOOK_S, self._look)
+
+    def _look(self) -> None:
+        waiting, now = self._waiting, self.loop.time()
+        while waiting and waiting[0][0] <= now:
+            guard = waiting.popleft()[1]
+            if not guard.is_closed:
+                guard.look()
+        self._is_timed = bool(waiting)
+        if waiting:
+            self.loop.call_at(max(waiting[0][0], now + _FIRST_LOOK_S / 2), self._look)
+
+
+_first_looks: _FirstLooks | None = None  # of the loop that ran last: a process has one
 
 
 class Guard:
@@ -40,6 +69,7 @@ class Guard:
         "_timer",
         "chunks",
         "finished",
+        "is_closed",
         "keep_alive",
         "reads_on",
         "reason",
@@ -49,10 +79,11 @@ class Guard:
         self._request = request
         self._exchange = exchange
         self._config = config
-        self._loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
-        self._timer: asyncio.TimerHandle | None = self._loop.call_later(_FIRST_LOOK_S, self._look)
-        self._kept_alive_at = self._seen_chunks_at = self._loop.time()
+        self._loop = loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task(loop)
+        self.is_closed = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._kept_alive_at = self._seen_chunks_at = now = loop.time()
         self._seen_writes = 0
         self._seen_chunks = 0
         self._left_at = 0.0
@@ -64,14 +95,23 @@ class Guard:
         self.keep_alive: Callable[[], Awaitable[None]] | None = None
         self.reads_on: Callable[[], bool] | None = None
         self.reason: Reason = ""
+        global _first_looks
+        if _first_looks is None or _first_looks.loop is not loop:
+            _first_looks = _FirstLooks(loop)
+        _first_looks.add(self, now)
 
     def close(self) -> None:
         """The work is done: nothing is stopped any more."""
+        if self.is_closed:
+            return
+        self.is_closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._request.on_left = None
-        self.keep_alive = self.reads_on = None  # they refer back to us: nothing should wait for the garbage collector
+        # Nothing should wait for the garbage collector, or for our first look.
+        self.keep_alive = self.reads_on = None
+        del self._request, self._exchange
 
     def stream_begins(self) -> None:
         """The provider has begun a stream: from now on a silence of it is a stall."""
@@ -112,11 +152,14 @@ class Guard:
         self._stop("left")
 
     def _stop(self, reason: Reason) -> None:
-        if not self.reason and self._timer is not None and self._task is not None:
+        if not self.reason and not self.is_closed and self._task is not None:
             self.reason = reason
             self._task.cancel()
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Whatever is due; from now on regularly."""
+        if self.is_closed:
+            return
         if self._request.watcher is None:
             self._request.on_left = self._left
             self._request.watch()
@@ -137,7 +180,7 @@ class Guard:
             self._stop("first_token")
         self._show_life(now)
         beat = min(_LOOK_EVERY_S, config.keep_alive_s / 4, config.stall_timeout_s / 4, config.read_on_s / 2)
-        self._timer = self._loop.call_later(max(0.01, min(beat, remaining)), self._look)
+        self._timer = self._loop.call_later(max(0.01, min(beat, remaining)), self.look)
 
     def _show_life(self, now: float) -> None:
         if self._request.writes != self._seen_writes:
@@ -149,7 +192,7 @@ class Guard:
             self._sign = self._loop.create_task(_sign(self.keep_alive))
 
     def _left(self) -> None:
-        if self._timer is None:
+        if self.is_closed:
             return
         if self.reads_on is not None and self.reads_on():
             self._exchange.client_left = True

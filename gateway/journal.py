@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 _WATCH_EVERY_S = 0.5
 _DIRECT_BATCH = 500
+_GET_EPOCH = (b"GET", EPOCH_KEY)
 _LEAVE_WITHIN_S = 5.0
 _PUT_ASIDE = """
 INSERT INTO billing_unsettledevent (id, event, error_class, created_at) VALUES (%s, %s::jsonb, %s, now())
@@ -39,7 +40,7 @@ class _Kept:
         self.shard = shard
         self.down = down  # done once the event is in the journal or in PostgreSQL, or must wait in memory
         self.epoch = b""
-        self.place = (0, 0)
+        self.place = b""  # its id in the stream
         self.put_at = 0.0
 
 
@@ -67,6 +68,7 @@ class Journal:
         self._shards = shards
         self._bound = bound
         self._stalled_s = stalled_s  # an event that nobody settled for so long is written by this process itself
+        self._streams = [stream_name(shard).encode() for shard in range(shards)]
         self._kept: list[deque[_Kept]] = [deque() for _ in range(shards)]
         self._outgoing: list[_Kept] = []
         self._waiting: deque[_Kept] = deque()
@@ -103,21 +105,25 @@ class Journal:
 
     def append(self, organization_id: int, event: JournalEvent) -> asyncio.Future[None]:
         """The returned future is done when the event is down somewhere; it never raises for a store that is away."""
-        down: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        down: asyncio.Future[None] = loop.create_future()
         self._count += 1
-        self._send(_Kept(event.to_bytes(), organization_id % self._shards, down))
+        if not self._outgoing:
+            loop.call_soon(self._flush)  # what ends in the same turn shares one round trip
+        self._outgoing.append(_Kept(event.to_bytes(), organization_id % self._shards, down))
         return down
 
     # --- To Redis --------------------------------------------------------------------------------------------------
     def _send(self, kept: _Kept) -> None:
         if not self._outgoing:
-            asyncio.get_running_loop().call_soon(self._flush)  # what ends in the same turn shares one round trip
+            asyncio.get_running_loop().call_soon(self._flush)
         self._outgoing.append(kept)
 
     def _flush(self) -> None:
         batch, self._outgoing = self._outgoing, []
-        commands: list[tuple[Any, ...]] = [(b"XADD", stream_name(kept.shard), b"*", FIELD, kept.data) for kept in batch]
-        commands.append((b"GET", EPOCH_KEY))
+        streams = self._streams
+        commands: list[tuple[Any, ...]] = [(b"XADD", streams[kept.shard], b"*", FIELD, kept.data) for kept in batch]
+        commands.append(_GET_EPOCH)
         try:
             answer = self._link.call_many(commands)
         except RedisAway:
@@ -142,8 +148,7 @@ class Journal:
             if not isinstance(place, bytes):
                 refused.append(kept)  # an error of Redis, such as being out of memory
                 continue
-            milliseconds, _, sequence = place.partition(b"-")
-            kept.place, kept.epoch, kept.put_at = (int(milliseconds), int(sequence)), epoch, now
+            kept.place, kept.epoch, kept.put_at = place, epoch, now
             self._kept[kept.shard].append(kept)
             if not kept.down.done():
                 kept.down.set_result(None)
@@ -247,7 +252,7 @@ class Journal:
                 self._append_all_again()
 
     def _forget(self, shard: deque[_Kept], epoch: bytes, settled: tuple[int, int]) -> None:
-        while shard and shard[0].epoch == epoch and shard[0].place <= settled:
+        while shard and shard[0].epoch == epoch and _place(shard[0].place) <= settled:
             shard.popleft()
             self._count -= 1
 
@@ -267,6 +272,11 @@ class Journal:
         task: asyncio.Task[None] = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _place(id_: bytes) -> tuple[int, int]:
+    milliseconds, _, sequence = id_.partition(b"-")
+    return int(milliseconds), int(sequence)
 
 
 def _set_down(batch: Iterable[_Kept]) -> None:

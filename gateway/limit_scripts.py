@@ -155,4 +155,50 @@ return #ARGV
 """.replace("LEASE", str(LEASE_S))
 )
 
-ALL = (ADMIT, DONE, KEEP)
+# KEYS: counters. ARGV: how many requests are wanted, then per counter its limit of requests.
+# Answer: how many may be sent, minute, ms left of it, the counter with the least room, that room without them. At least
+# one where there is room for one, at most a hundredth of the room.
+TAKE = Script(
+    _READ
+    + """
+local now = redis.call('TIME')
+local time = (now[1] + now[2] / 1000000) / 60
+local minute = math.floor(time)
+local passed = time - minute
+local counted, least, which = {}, 0, 0
+for i = 1, #KEYS do
+  local requests, used, last_requests, last_used = read(KEYS[i], minute)
+  counted[i] = {requests, used, last_requests, last_used}
+  local room = math.floor(ARGV[i + 1] - requests - last_requests * (1 - passed))
+  if which == 0 or room < least then least, which = room, i end
+end
+if least < 1 then return {0, minute, 0, which, 0} end
+local taken = math.max(1, math.min(tonumber(ARGV[1]), math.floor(least / 100)))
+for i = 1, #KEYS do
+  local c = counted[i]
+  write(KEYS[i], minute, c[1] + taken, c[2], c[3], c[4])
+end
+return {taken, minute, math.ceil(60000 * (1 - passed)), which, least - taken}
+"""
+)
+
+# KEYS: counters. ARGV: the minute that counted them, how many requests were taken and not sent.
+GIVE = Script(
+    _READ
+    + """
+local counted_in, unused = tonumber(ARGV[1]), tonumber(ARGV[2])
+local minute = math.floor(redis.call('TIME')[1] / 60)
+for i = 1, #KEYS do
+  local requests, used, last_requests, last_used = read(KEYS[i], minute)
+  if counted_in == minute then
+    requests = math.max(0, requests - unused)
+  elseif counted_in == minute - 1 then
+    last_requests = math.max(0, last_requests - unused)
+  end
+  write(KEYS[i], minute, requests, used, last_requests, last_used)
+end
+return 1
+"""
+)
+
+ALL = (ADMIT, DONE, KEEP, TAKE, GIVE)

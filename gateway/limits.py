@@ -1,7 +1,8 @@
 """Requests a minute, tokens a minute and requests at the same time: of a key, its project and its organization.
 
-One Lua call asks all of them at once, and a request that one of them refuses counts in none. While Redis is away each
-process allows its own share.
+One Lua call asks all of them at once, and a request that one of them refuses counts in none. Where only requests a
+minute are limited, a busy key's are taken some at a time (`limit_leases`). While Redis is away each process allows its
+own share.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from accounts.caller import Caller
 from gateway.limit_decision import UNLIMITED, RateDecision, Scope, refusal_text
+from gateway.limit_leases import Leases
 from gateway.limit_scripts import ADMIT, ALL, DONE, KEEP, LEASE_S
 from gateway.local_limits import LocalLimits
 from gateway.redis_link import Argument, RedisAway, RedisLink, RedisRefused
@@ -21,6 +23,7 @@ from gateway.redis_link import Argument, RedisAway, RedisLink, RedisRefused
 __all__ = ["Limiter", "RateDecision", "refusal_text"]
 
 KEEP_EVERY_S = LEASE_S / 3
+GIVE_BACK_EVERY_S = 0.5
 _MOST_CALLERS = 50_000
 CONCURRENCY_RETRY_S = 1.0  # nobody knows when a running request ends
 
@@ -33,6 +36,16 @@ class Limited(NamedTuple):
     requests: int | None
     tokens: int | None
     concurrent: int | None
+
+
+class _Known(NamedTuple):
+    """The limits of a caller. `holds`: an admitted request has something to give back; `leases`: only requests a minute
+    are limited."""
+
+    caller: Caller
+    limits: list[Limited]
+    holds: bool
+    leases: bool
 
 
 class _Running(NamedTuple):
@@ -74,20 +87,34 @@ class Limiter:
         self._link = link
         self._local = LocalLimits(processes)
         self._running: dict[str, _Running] = {}
-        self._limits: dict[int, tuple[Caller, list[Limited], bool]] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._limits: dict[int, _Known] = {}
+        self._leases = Leases(link)
+        self._tasks: list[asyncio.Task[None]] = []
         for script in ALL:
             link.add_script(script)
         link.on_reconnect(self.keep_all)
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._keep_regularly())
+        self._tasks = [
+            asyncio.create_task(_regularly(KEEP_EVERY_S, self.keep_all)),
+            asyncio.create_task(_regularly(GIVE_BACK_EVERY_S, self._leases.give_back_unused)),
+        ]
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        self._leases.give_back_all()
+
+    def admit_at_once(self, caller: Caller) -> RateDecision | None:
+        """A request for which nobody has to be asked; None: `admit` it."""
+        known = self._limits.get(caller.api_key_id)
+        if known is None or known.caller is not caller:
+            return None
+        if known.leases:
+            return self._leases.take(caller.api_key_id)
+        return None if known.limits else UNLIMITED
 
     async def admit(self, caller: Caller, request_id: str, tokens: int) -> RateDecision:
         """Count this request, estimated at `tokens`, if every limit allows it. Never raises.
@@ -96,11 +123,15 @@ class Limiter:
         leave nothing to give back, for them both do nothing.
         """
         known = self._limits.get(caller.api_key_id)
-        if known is None or known[0] is not caller:
+        if known is None or known.caller is not caller:
             known = self._read_limits(caller)
-        _, limits, holds_something = known
+        _, limits, holds_something, leases = known
         if not limits:
             return UNLIMITED
+        if leases:
+            taken = self._leases.take(caller.api_key_id) or await self._leases.ask(caller.api_key_id, limits)
+            if taken is not None:
+                return taken
         try:
             answer = await self._link.run(ADMIT, *_admit_arguments(limits, request_id, tokens))
             minute: int | None = answer[1]
@@ -112,13 +143,17 @@ class Limiter:
             self._local.enter(limits)
         return decision
 
-    def _read_limits(self, caller: Caller) -> tuple[Caller, list[Limited], bool]:
+    def _read_limits(self, caller: Caller) -> _Known:
         """Kept with the caller that they are of: its next look-up is another object."""
         if len(self._limits) >= _MOST_CALLERS:
             self._limits.clear()
         limits = limits_of(caller)
+        before = self._limits.get(caller.api_key_id)
+        if before is not None and before.limits != limits:
+            self._leases.forget(caller.api_key_id)
         holds_something = any(limit.tokens is not None or limit.concurrent is not None for limit in limits)
-        known = self._limits[caller.api_key_id] = (caller, limits, holds_something)
+        known = _Known(caller, limits, holds_something, bool(limits) and not holds_something)
+        self._limits[caller.api_key_id] = known
         return known
 
     def done_command(self, request_id: str, tokens_used: int) -> list[Argument] | None:
@@ -159,10 +194,11 @@ class Limiter:
             for key, request_ids in places.items():
                 self._link.tell("EVALSHA", KEEP.sha, 1, key, *request_ids)
 
-    async def _keep_regularly(self) -> None:
-        while True:
-            await asyncio.sleep(KEEP_EVERY_S)
-            self.keep_all()
+
+async def _regularly(every_s: float, work: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        work()
 
 
 def _admit_arguments(limits: list[Limited], request_id: str, tokens: int) -> list[Argument]:

@@ -54,18 +54,48 @@ _OPAQUE: Final[Mapping[str, str]] = {
 _MEDIA: Final[Mapping[str, str]] = {"image": "images", "audio": "audio", "video": "video", "text": ""}
 
 
+_SIGNIFICANT_BITS: Final = 4
+_PROMPT_MARGIN: Final = 1.25  # what the upper estimate has over the likely one
+
+
 def needs_of(exchange: Exchange) -> Needs:
     """Never raises: what is of no known kind is no need. `prompt_tokens` is the upper estimate."""
-    if exchange.asked is not None:
-        return _of_glance(exchange.endpoint, exchange.asked, exchange.prompt_tokens)
+    asked = exchange.asked
+    if asked is not None:
+        return _of_glance(
+            exchange.endpoint, asked, exchange.prompt_tokens, exchange.prompt_tokens, asked.max_output_tokens
+        )
     if exchange.conversation is not None:
         return _of_conversation(exchange.endpoint, exchange.conversation, exchange.prompt_tokens)
     return Needs(exchange.endpoint, exchange.stream, exchange.prompt_tokens, exchange.max_output_tokens)
 
 
+def alike_needs_of(exchange: Exchange) -> Needs:
+    """The needs of all requests that are decided alike: sizes rounded down to four significant bits, the prompt's being
+    the likely one, so that a prompt is never taken for longer than it is."""
+    asked = exchange.asked
+    if asked is None:
+        return alike(needs_of(exchange))
+    size, most = exchange.prompt_tokens, asked.max_output_tokens
+    rounded = None if most is None else _rounded(most)
+    return _of_glance(exchange.endpoint, asked, size, _rounded(int(size / _PROMPT_MARGIN)), rounded)
+
+
+def alike(needs: Needs) -> Needs:
+    """As `alike_needs_of`, from what `needs_of` gave."""
+    likely, most = int(needs.prompt_tokens / _PROMPT_MARGIN), needs.max_output_tokens
+    return needs._replace(prompt_tokens=_rounded(likely), max_output_tokens=None if most is None else _rounded(most))
+
+
+def _rounded(number: int) -> int:
+    dropped = number.bit_length() - _SIGNIFICANT_BITS
+    return number if dropped <= 0 else number >> dropped << dropped
+
+
 # --- A glance ---------------------------------------------------------------------------------------------------------
-def _of_glance(endpoint: str, asked: Asked, prompt_tokens: int) -> Needs:
-    """What a glance takes holds neither sound nor films nor documents."""
+def _of_glance(endpoint: str, asked: Asked, size: int, prompt_tokens: int, most: int | None) -> Needs:
+    """What a glance takes holds neither sound nor films nor documents. `size` is the prompt's, as it is; the other two
+    go into the needs."""
     source = asked.source
     tools = source.get("tools")
     reasoning, parameters, structured = _READERS[endpoint](source)
@@ -73,7 +103,7 @@ def _of_glance(endpoint: str, asked: Asked, prompt_tokens: int) -> Needs:
         endpoint,
         asked.stream,
         prompt_tokens,
-        asked.max_output_tokens,
+        most,
         asked.images > 0,
         False,
         False,
@@ -82,7 +112,7 @@ def _of_glance(endpoint: str, asked: Asked, prompt_tokens: int) -> Needs:
         structured,
         reasoning,
         parameters,
-        task_of(source, prompt_tokens, len(tools) if tools else 0, structured=structured),
+        task_of(source, size, len(tools) if tools else 0, structured=structured),
     )
 
 

@@ -21,13 +21,18 @@ _MOST_SEARCHES = 1_000
 
 def is_believable(exchange: Exchange, report: UsageReport) -> bool:
     """False also for a report of no tokens at all, and for one that was negative where something was delivered."""
+    if exchange.believed is report:
+        return True
     usage = report.usage
     prompt, output = usage.prompt_size, usage.output_size
     if not prompt + output:
         return False
     if report.flags and "clamped" in report.flags and (not prompt or (not output and exchange.delivery.content)):
         return False
-    return output <= _most_output(exchange) and prompt <= _most_prompt(exchange) and usage.web_search <= _MOST_SEARCHES
+    if output <= _most_output(exchange) and prompt <= _most_prompt(exchange) and usage.web_search <= _MOST_SEARCHES:
+        exchange.believed = report
+        return True
+    return False
 
 
 def doubt(report: UsageReport) -> tuple[str, ...]:

@@ -122,7 +122,7 @@ class _Connection(asyncio.Protocol):
     def ask_many(self, commands: Sequence[Sequence[Argument]]) -> asyncio.Future[list[Any]]:
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         many = _Many(future, len(commands))
-        packed = [_pack(tuple(command)) for command in commands]
+        packed = [_pack(command if type(command) is tuple else tuple(command)) for command in commands]
         if not packed:
             future.set_result([])
             return future

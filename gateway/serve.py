@@ -104,7 +104,9 @@ async def _walk(request: ClientRequest, route: Route, exchange: Exchange, guard:
         services.choices.route(exchange, request.headers)
     finally:
         # Counted whatever is wrong with it, so that nobody floods us with broken requests.
-        exchange.rate = await services.limiter.admit(caller, exchange.id, exchange.prompt_tokens)
+        exchange.rate = services.limiter.admit_at_once(caller) or await services.limiter.admit(
+            caller, exchange.id, exchange.prompt_tokens
+        )
     admission.check_rate(exchange.rate)
     assert exchange.plan is not None
     exchange.prompt_tokens = max(for_model(exchange.prompt_tokens, model.slug) for model in exchange.plan.models)
@@ -114,7 +116,8 @@ async def _walk(request: ClientRequest, route: Route, exchange: Exchange, guard:
     if request.headers.get(retries.HEADER, b"0") != b"0":
         await services.retries.supersede(caller.api_key_id, caller.organization_id, exchange, body)
     services.retries.begin(caller.api_key_id, exchange, body, guard.supersede)
-    await services.funding.hold(exchange)
+    if not services.funding.hold_at_once(exchange):
+        await services.funding.hold(exchange)
     sender = Sender(exchange, body, route.target, request, services.upstream, config)
     attempts = Attempts(exchange, sender, guard, services.health, config)
     if exchange.stream:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 from copy import copy
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -22,7 +21,7 @@ from gateway.price_book import Priced
 from gateway.protocol.reply import UsageReport
 from gateway.slices import Share
 from observability import metrics
-from observability.records import Outcome, RequestRecord, UsageSource
+from observability.records import Outcome, RequestRecord, UsageSource, names_of_request
 
 if TYPE_CHECKING:
     from gateway.attempt import Opened
@@ -34,8 +33,7 @@ _TIERS = {"": "standard", "default": "standard", "auto": "standard", "on_demand"
 NO_FLAGS: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What is charged, and by which published rule."""
 
     policy: str
@@ -86,7 +84,7 @@ def _estimate(exchange: Exchange, report: UsageReport | None) -> TokenUsage:
     """What was delivered: input as the provider said at the start, else ours without its safety margin."""
     written = _written(exchange.delivery)
     if report is not None and report.usage.prompt_size:
-        return replace(report.usage, output=max(written, report.usage.output))
+        return report.usage._replace(output=max(written, report.usage.output))
     return TokenUsage(input=round(exchange.prompt_tokens / 1.25), output=written)
 
 
@@ -130,42 +128,40 @@ def charge_of(
         units_text, markup_text = priced.units_text, priced.markup_text
         if verdict.source != "none":
             charge = priced.nanos(usage)
-    is_priced = priced is not None and verdict.source != "none"
+    card_id, rates = None, "{}"
+    if priced is not None and verdict.source != "none":
+        card_id, rates = priced.card.id, priced.rates_text
     return UsageEvent(
-        id=exchange.id,
-        request_id=exchange.id,
-        part=0,
-        organization_id=caller.organization_id,
-        project_id=caller.project_id,
-        api_key_id=caller.api_key_id,
-        model=model.slug,
-        provider=deployment.provider if deployment is not None else "",
-        usage=usage.as_dict(),
-        usage_source=verdict.source,
-        usage_flags=list(verdict.flags),
-        policy=verdict.policy,
-        price_card_id=priced.card.id if priced is not None and is_priced else None,
-        rates=priced.rates_text if priced is not None and is_priced else "{}",
-        rate_currency=deployment.currency if deployment is not None else "USD",
-        units_per_usd=units_text,
-        markup=markup_text,
-        charge_nanos=charge,
-        hold_id=share.slice.id,
-        source=source,
-        admitted_at=arrived or exchange.at.isoformat(),
-        occurred_at=at.isoformat(),
+        exchange.id,
+        exchange.id,
+        0,  # the part
+        caller.organization_id,
+        caller.project_id,
+        caller.api_key_id,
+        model.slug,
+        deployment.provider if deployment is not None else "",
+        usage.as_dict(),
+        verdict.source,
+        list(verdict.flags),
+        verdict.policy,
+        card_id,
+        rates,
+        deployment.currency if deployment is not None else "USD",
+        units_text,
+        markup_text,
+        charge,
+        share.slice.id,
+        source,
+        arrived or exchange.at.isoformat(),
+        at.isoformat(),
     )
 
 
 def trace_of(exchange: Exchange) -> str | None:
-    """Why it went where it went, as JSON: the decision, who was passed over at the last moment, and the attempts."""
-    plan = exchange.plan
-    if plan is None:
+    """What became of the decision, as JSON: who was passed over at the last moment, and the attempts."""
+    if exchange.plan is None:
         return None
-    trace: dict[str, object] = {
-        "attempts": [tuple(attempt) for attempt in exchange.attempts],
-        "decision": orjson.Fragment(plan.trace),
-    }
+    trace: dict[str, object] = {"attempts": [tuple(attempt) for attempt in exchange.attempts]}
     if exchange.skipped:
         trace["skipped"] = exchange.skipped
     return orjson.dumps(trace).decode()
@@ -185,35 +181,51 @@ def record_of(
     """The log row of this exchange."""
     first = exchange.first_token_s
     elapsed = exchange.elapsed_s()
-    delivery, model = exchange.delivery, exchange.model
-    return RequestRecord(
-        id=exchange.id,
-        created_at=arrived,
-        organization_id=caller.organization_id,
-        project_id=caller.project_id,
-        api_key_id=caller.api_key_id,
-        endpoint=exchange.endpoint,
-        model_requested=exchange.model_asked if model else "",  # only a name that the catalogue knows is kept
-        model=model.slug if model else "",
-        provider=exchange.deployment.provider if exchange.deployment else "",
-        outcome=_outcome(exchange),
-        status=exchange.status,
-        error_code=exchange.error_code,
-        finish_reason=delivery.finish_reason,
-        stream=exchange.stream,
-        input_tokens=usage.prompt_size,
-        cache_read_tokens=usage.cache_read + usage.cache_read_audio,
-        cache_write_tokens=usage.cache_write + usage.cache_write_long,
-        output_tokens=usage.output_size,
-        reasoning_tokens=usage.reasoning,
-        usage_source=cast(UsageSource, event.usage_source) if event else "",
-        charge_nanos=exchange.charge_nanos if event else 0,
-        policy=event.policy if event else "",
-        first_token_ms=None if first is None else int(first * 1000),
-        duration_ms=int(elapsed * 1000),
-        overhead_us=max(0, int((elapsed - exchange.upstream_s) * 1_000_000)),
-        attempt_count=len(exchange.attempts),
-        trace=trace_of(exchange),
+    model, deployment, plan = exchange.model, exchange.deployment, exchange.plan
+    source, charge, policy = "", 0, ""
+    if event is not None:
+        source, charge, policy = event.usage_source, exchange.charge_nanos, event.policy
+    words = names_of_request(
+        exchange.endpoint,
+        exchange.model_asked if model is not None else "",  # only a name that the catalogue knows is kept
+        model.slug if model is not None else "",
+        deployment.provider if deployment is not None else "",
+        exchange.error_code,
+        exchange.delivery.finish_reason,
+        policy,
+    )
+    endpoint, asked, slug, provider, error_code, finish_reason, policy = words
+    return RequestRecord._make(
+        (
+            exchange.id,
+            arrived,
+            caller.organization_id,
+            caller.project_id,
+            caller.api_key_id,
+            endpoint,
+            asked,
+            slug,
+            provider,
+            _outcome(exchange),
+            exchange.status,
+            error_code,
+            finish_reason,
+            exchange.stream,
+            usage.prompt_size,
+            usage.cache_read + usage.cache_read_audio,
+            usage.cache_write + usage.cache_write_long,
+            usage.output_size,
+            usage.reasoning,
+            source,
+            charge,
+            policy,
+            None if first is None else int(first * 1000),
+            int(elapsed * 1000),
+            max(0, int((elapsed - exchange.upstream_s) * 1_000_000)),
+            len(exchange.attempts),
+            trace_of(exchange),
+            None if plan is None else plan.trace.decode(),
+        )
     )
 
 
@@ -224,7 +236,7 @@ def _rest_of(exchange: Exchange, share: Share, first: UsageEvent, arrived: str) 
     event = charge_of(
         exchange, share, verdict, datetime.now(UTC), arrived=arrived, prompt_size=before.prompt_size
     )._replace(id=part_id(exchange.id, 1), part=1)
-    return event, replace(before, output=before.output + verdict.usage.output)
+    return event, before._replace(output=before.output + verdict.usage.output)
 
 
 def _lost_hedge(exchange: Exchange, lost: Opened, share: Share, arrived: str) -> UsageEvent | None:
@@ -240,7 +252,7 @@ def _lost_hedge(exchange: Exchange, lost: Opened, share: Share, arrived: str) ->
     verdicts = [estimate]
     report = lost.usage
     if report is not None and report.usage.prompt_size and is_believable(other, report):
-        prompt = replace(report.usage, output=0, reasoning=0, output_audio=0, output_image=0, web_search=0)
+        prompt = report.usage._replace(output=0, reasoning=0, output_audio=0, output_image=0, web_search=0)
         verdicts.insert(0, Verdict("hedge_lost", prompt, "reported", report.flags))
     for verdict in verdicts:
         event = charge_of(other, share, verdict, datetime.now(UTC), arrived=arrived)

@@ -84,12 +84,12 @@ class Share:
 
     __slots__ = ("nanos", "slice")
 
-    def __init__(self, slice_: Slice, nanos: int) -> None:
+    def __init__(self, slice_: Slice, nanos: int, now: float) -> None:
         self.slice = slice_
         self.nanos = nanos
         slice_.available -= nanos
         slice_.running += 1
-        slice_.touched = time.monotonic()
+        slice_.touched = now
 
 
 class Slices:
@@ -133,9 +133,10 @@ class Slices:
     def take(self, payer: Payer, nanos: int, epoch: int) -> Share | None:
         """Set `nanos` aside without waiting; None where there is no slice with so much in it."""
         slice_ = self._current.get(payer)
-        if slice_ is None or not slice_.fits(nanos, epoch, time.monotonic()):
+        now = time.monotonic()
+        if slice_ is None or not slice_.fits(nanos, epoch, now):
             return None
-        share = Share(slice_, nanos)
+        share = Share(slice_, nanos, now)
         runs_low = slice_.available < slice_.amount * _REFILL_BELOW
         if runs_low and payer not in self._fetching and slice_.touched >= self._quiet.get(payer, 0.0):
             self._fetch_ahead(payer, nanos)
@@ -165,7 +166,7 @@ class Slices:
             if waiting is not None:
                 waiting.cancel()
                 self._fetching.pop(payer, None)
-        return Share(slice_, min(nanos, slice_.amount))
+        return Share(slice_, min(nanos, slice_.amount), time.monotonic())
 
     def end(self, share: Share, charge_nanos: int, *, events: int = 1) -> None:
         """The request is over. `events`: so many usage events, with this charge in all, go to the journal."""

@@ -38,6 +38,20 @@ def model_name(value: object) -> str:
     return value if isinstance(value, str) and _MODEL.fullmatch(value) else OTHER
 
 
+@lru_cache(4096)
+def _attempts_words(*words: object) -> tuple[str, ...]:
+    return tuple([code(word) for word in words])
+
+
+@lru_cache(4096)
+def names_of_request(
+    endpoint: object, requested: object, model: object, provider: object, error: object, finish: object, policy: object
+) -> tuple[str, str, str, str, str, str, str]:
+    """A record's words, each as it may be kept."""
+    names = (code(endpoint), model_name(requested), model_name(model), code(provider))
+    return (*names, code(error), code(finish), code(policy))
+
+
 class _AttemptFields(NamedTuple):
     number: int
     provider: str
@@ -71,9 +85,10 @@ class AttemptRecord(_AttemptFields):
         error_class: str = "",
         error_code: str = "",
     ) -> Self:
-        names = (code(provider), deployment_id, code(dialect), code(reason))
-        times = (started_ms, duration_ms, first_token_ms, status)
-        return _new(cls, (number, *names, *times, code(error_class), code(error_code)))
+        words = _attempts_words(provider, dialect, reason, error_class, error_code)
+        provider, dialect, reason, error_class, error_code = words
+        names = (number, provider, deployment_id, dialect, reason)
+        return _new(cls, (*names, started_ms, duration_ms, first_token_ms, status, error_class, error_code))
 
 
 class _RequestFields(NamedTuple):
@@ -104,13 +119,15 @@ class _RequestFields(NamedTuple):
     overhead_us: int
     attempt_count: int
     trace: Trace | str | None
+    decision: str | None
 
 
 class RequestRecord(_RequestFields):
     """One finished request. New fields come last, with a default: an older process writes shorter rows.
 
     `trace` says how it went: JSON values alone, names and numbers, `attempts` being a list of AttemptRecord's values.
-    As JSON text it goes from the journal to its column without being read on the way.
+    As JSON text it goes from the journal to its column without being read on the way. `decision` is the JSON text of
+    the trace's member of that name where the text is without it: many requests share one.
     """
 
     __slots__ = ()
@@ -144,7 +161,11 @@ class RequestRecord(_RequestFields):
         overhead_us: int = 0,
         attempt_count: int = 0,
         trace: Trace | str | None = None,
+        decision: str | None = None,
     ) -> Self:
+        endpoint, model_requested, model, provider, error_code, finish_reason, policy = names_of_request(
+            endpoint, model_requested, model, provider, error_code, finish_reason, policy
+        )
         return _new(
             cls,
             (
@@ -153,14 +174,14 @@ class RequestRecord(_RequestFields):
                 organization_id,
                 project_id,
                 api_key_id,
-                code(endpoint),
-                model_name(model_requested),
-                model_name(model),
-                code(provider),
+                endpoint,
+                model_requested,
+                model,
+                provider,
                 outcome if outcome in OUTCOMES else "failed",
                 status,
-                code(error_code),
-                code(finish_reason),
+                error_code,
+                finish_reason,
                 stream,
                 input_tokens,
                 cache_read_tokens,
@@ -169,12 +190,13 @@ class RequestRecord(_RequestFields):
                 reasoning_tokens,
                 usage_source if usage_source in USAGE_SOURCES else "none",
                 charge_nanos,
-                code(policy),
+                policy,
                 first_token_ms,
                 duration_ms,
                 overhead_us,
                 attempt_count,
                 trace,
+                decision,
             ),
         )
 

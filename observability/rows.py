@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -11,7 +12,7 @@ import orjson
 
 from observability.records import OTHER, RequestRecord, Trace
 
-COLUMNS: Final = RequestRecord._fields
+COLUMNS: Final = tuple(name for name in RequestRecord._fields if name != "decision")  # which is part of the trace
 _SMALL, _INTEGER, _BIG = 2**15 - 1, 2**31 - 1, 2**63 - 1
 _TOKENS, _NANOS = 2**40, 2**53  # beyond any request, and far from what a sum of them could not hold
 _MOST_TRACE_BYTES: Final = 16_384
@@ -71,28 +72,39 @@ def _fits(record: RequestRecord) -> bool:
 
 
 def _line_of(record: RequestRecord) -> str:
-    values: list[Any] = list(record)
+    values: list[Any] = list(record[:-1])
     values[_STREAM] = "t" if record.stream else "f"
     if record.first_token_ms is None:
         values[_FIRST_TOKEN] = r"\N"
-    values[_TRACE] = _trace_text(record.trace)
+    values[_TRACE] = _trace_text(record.trace, record.decision)
     return _LINE % tuple(values)
 
 
 _STREAM, _FIRST_TOKEN, _TRACE = (COLUMNS.index(name) for name in ("stream", "first_token_ms", "trace"))
 
 
-def _trace_text(trace: Trace | str | None) -> str:
+def _trace_text(trace: Trace | str | None, decision: object) -> str:
     if isinstance(trace, str):
+        # As the gateway wrote it; what only looks like JSON is the database's to refuse.
         if len(trace) <= _MOST_TRACE_BYTES and trace[:1] == "{" and _PLAIN_JSON.fullmatch(trace) is not None:
-            return trace  # as the gateway wrote it; what only looks like JSON is the database's to refuse
+            if not isinstance(decision, str):
+                return trace
+            if len(trace) + len(decision) < _MOST_TRACE_BYTES and trace[-1:] == "}" and _is_plain(decision):
+                return f'{trace[:-1]},"decision":{decision}}}'
         trace = _read(trace)
+        if isinstance(trace, dict) and isinstance(decision, str):
+            trace["decision"] = _read(decision)
     if not isinstance(trace, dict):
         return r"\N"
     text = orjson.dumps(trace).decode()
     if _PLAIN_JSON.fullmatch(text) is None:
         text = orjson.dumps(_without_words(trace)).decode()
     return text if len(text) <= _MOST_TRACE_BYTES else r"\N"
+
+
+@lru_cache(256)
+def _is_plain(decision: str) -> bool:
+    return _PLAIN_JSON.fullmatch(decision) is not None
 
 
 def _read(text: str) -> Any:

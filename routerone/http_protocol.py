@@ -254,16 +254,17 @@ class LeanCycle(RequestResponseCycle):
         left: int | None = None
         for group in (self.protocol.server_state.default_headers, headers):
             for name, value in group:
-                name = name.lower()
-                lines += (name, b": ", value, b"\r\n")
+                begin = _BEGINS.get(name) or _begin_of(name)
+                lines += (begin, value, b"\r\n")
                 count += 1
-                if name == b"content-length":
-                    left, framed = int(value), True
-                elif name == b"transfer-encoding":
-                    framed = True
-                elif name == b"connection" and b"close" in value.lower():
-                    closes = True
-                    self.keep_alive = False
+                if begin in _SPECIAL:
+                    if begin == b"content-length: ":
+                        left, framed = int(value), True
+                    elif begin == b"transfer-encoding: ":
+                        framed = True
+                    elif b"close" in value.lower():
+                        closes = True
+                        self.keep_alive = False
         self._has_body = self.scope["method"] != "HEAD"
         if not self.keep_alive and not closes:
             lines.append(b"connection: close\r\n")
@@ -306,6 +307,19 @@ class LeanCycle(RequestResponseCycle):
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
+
+
+_BEGINS: dict[bytes, bytes] = {}
+_MOST_BEGINS = 512
+_SPECIAL = frozenset((b"content-length: ", b"transfer-encoding: ", b"connection: "))
+
+
+def _begin_of(name: bytes) -> bytes:
+    """How a header's line begins; applications use the same few names."""
+    begin = name.lower() + b": "
+    if len(_BEGINS) < _MOST_BEGINS:
+        _BEGINS[name] = begin
+    return begin
 
 
 def _nothing() -> None:

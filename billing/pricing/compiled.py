@@ -11,6 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from math import lcm
+from operator import mul
 from typing import NamedTuple
 
 from billing.pricing.price import nanos_per_unit
@@ -41,10 +42,8 @@ class CardPrice:
             except InvalidRateCard:
                 self._unknown |= {bucket}  # matters only if a request uses it
         self._denominator = lcm(*(product.denominator for product in per_unit.values())) if per_unit else 1
-        self._products = tuple(
-            (bucket, int(product * self._denominator)) for bucket, product in per_unit.items() if product
-        )
-        products = dict(self._products)
+        products = {bucket: int(product * self._denominator) for bucket, product in per_unit.items()}
+        self._products = tuple(products.get(bucket, 0) for bucket in BUCKETS)
         self._plain = tuple(products.get(bucket, 0) for bucket in ("input", "output", "request"))
 
     def plain_nanos(self, prompt_tokens: int, output_tokens: int) -> int:
@@ -59,9 +58,7 @@ class CardPrice:
         """The charge for this usage, rounded half up once. Raises InvalidRateCard for a bucket without a rate."""
         if self._unknown and any(getattr(usage, bucket) for bucket in self._unknown):
             raise InvalidRateCard(f"price card {self.card.id} lacks a rate")
-        total = 0
-        for bucket, product in self._products:
-            total += getattr(usage, bucket) * product
+        total: int = sum(map(mul, usage, self._products))
         return (2 * total + self._denominator) // (2 * self._denominator)
 
 
@@ -104,10 +101,11 @@ class CostBound:
     def nanos(self, prompt_tokens: int, output_tokens: int) -> int:
         """Rounded up. Raises NoRateCard."""
         most = -1
-        for line in self._lines:
-            if line.least_prompt <= prompt_tokens:
-                cost = prompt_tokens * line.per_prompt_token + output_tokens * line.per_output_token + line.per_request
-                most = max(most, cost)
+        for least_prompt, per_prompt_token, per_output_token, per_request in self._lines:
+            if least_prompt <= prompt_tokens:
+                cost = prompt_tokens * per_prompt_token + output_tokens * per_output_token + per_request
+                if cost > most:
+                    most = cost
         if most < 0:
             raise NoRateCard(f"no standard price card for {prompt_tokens} prompt tokens")
         return -(-most // self._denominator)

@@ -14,6 +14,8 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import orjson
+
 from gateway.protocol.codec import MAX_EVENT_BYTES
 from gateway.protocol.json_surgery import Path, place_of, without_members
 from gateway.protocol.json_text import load_lenient
@@ -26,12 +28,14 @@ _USAGE = {
     "gemini_generate": "usageMetadata",
     "openai_embeddings": "usage",
 }
+_QUOTED = {dialect: f'"{name}"'.encode() for dialect, name in _USAGE.items()}
 # Usage that clients find where there is none at its usual place: Kimi's, in the last chunk of a stream.
 _ELSEWHERE: Mapping[str, Path] = MappingProxyType({"openai_chat": ("choices", 0, "usage")})
 # Where the events of a stream have it, if not at their top.
 _OUTER = {"openai_responses": "response"}
 _MOST_LOOKED_AT = 4
 _LONGEST_ENDING = 64 * 1024
+_OPENED = (b'{"":', b'{"":{"":')  # what the usage stands in, by whether that is within another object
 _BEFORE_NAME = b"{, \t\r\n"  # a quotation mark behind anything else does not begin a name
 
 _TEXT = rb'"(?:[^"\\]++|\\.)*+"'
@@ -74,8 +78,11 @@ def with_cost(
     if own_costs:
         answer = without_outer_costs(answer)
     cost = b'"cost":' + usd + (b',"cost_details":' + details if details else b"")
-    quoted = f'"{name}"'.encode()
-    ending = _ENDINGS[1 if is_stream and dialect in _OUTER else 0]
+    quoted = _QUOTED[dialect]
+    is_inner = is_stream and dialect in _OUTER
+    if (priced := _priced_at_once(answer, quoted, cost, is_stream, is_inner)) is not None:
+        return priced
+    ending = _ENDINGS[is_inner]
     place, doubtful = len(answer), False
     for _ in range(_MOST_LOOKED_AT):
         place = answer.rfind(quoted, 0, place)
@@ -94,6 +101,28 @@ def with_cost(
     if not is_stream:
         return _put_in(answer, (name,), cost) or answer
     return _walked_stream(dialect, answer, cost)
+
+
+def _priced_at_once(answer: bytes, quoted: bytes, cost: bytes, is_stream: bool, is_inner: bool) -> bytes | None:
+    """With the cost in the last object of that name; None where it is not plain to see that it is the answer's own.
+
+    What follows the name up to the end (of the line, in a stream) closes just as many objects as the answer's own usage
+    stands in, so it can be read as JSON with these opened before it.
+    """
+    place = answer.rfind(quoted)
+    start = _brace_after(answer, place, len(quoted)) if place >= 0 else -1
+    if start < 0:
+        return None
+    stop = _line_end(answer, start) if is_stream else len(answer)
+    ending = answer[start:stop]
+    if len(ending) > _LONGEST_ENDING or b"cost" in ending or b"is_byok" in ending:
+        return None
+    try:
+        orjson.loads(b"".join((_OPENED[is_inner], ending)))
+    except orjson.JSONDecodeError:
+        return None
+    comma = b"" if ending[1:].lstrip().startswith(b"}") else b","
+    return b"".join((answer[: start + 1], cost, comma, answer[start + 1 :]))
 
 
 def _brace_after(answer: bytes, place: int, size: int) -> int:

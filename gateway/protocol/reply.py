@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from billing.pricing.usage import TokenUsage
 from gateway.protocol.conversation import Citation, Part
@@ -20,8 +20,7 @@ class FinishReason(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True)
-class UsageReport:
+class UsageReport(NamedTuple):
     """Tokens as the provider reported them, in our disjoint buckets.
 
     ``flags`` name what did not add up (``clamped``, ``total_mismatch``, …); a flagged report is still billable.

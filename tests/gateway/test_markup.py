@@ -80,7 +80,7 @@ async def held(exchange: Exchange) -> int:
 def share(source: Source = "wallet") -> Share:
     """Of a slice large enough for everything."""
     reserved = Reserved(UUID(int=1), 10**12, source, 0, 60.0, None)
-    return Share(Slice(Payer(BOB, source), reserved, 1e12, closing=False), 1)
+    return Share(Slice(Payer(BOB, source), reserved, 1e12, closing=False), 1, 0.0)
 
 
 def answered(exchange: Exchange, provider: str, usage: TokenUsage, at: datetime | None = None) -> UsageEvent:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import threading
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from observability.models import RequestLog, UsageHour
 from observability.recorder import store
 from observability.records import RequestRecord
+from observability.rows import COLUMNS
 from tests.observability.conftest import attempt_record, request_record, trace_of
 
 AT = datetime(2026, 11, 22, 14, 32, 7, 418_000, tzinfo=UTC)
@@ -30,8 +32,18 @@ def test_a_request_is_stored_as_it_was(db: None) -> None:
     record = request_record(created_at=AT, stream=True, finish_reason="stop", trace=trace_of(first, second))
     put(record)
     row = RequestLog.objects.get()
-    stored = {name: getattr(row, name) for name in record._fields}
-    assert stored == record._asdict() | {"id": UUID(record.id), "created_at": AT}
+    stored = {name: getattr(row, name) for name in COLUMNS}
+    expected = record._asdict() | {"id": UUID(record.id), "created_at": AT}
+    assert stored == {name: expected[name] for name in COLUMNS}
+
+
+@pytest.mark.parametrize("decision", ['{"weights":[0.3,0.7],"candidates":[]}', '{"words":"of a provider"}'])
+def test_a_decision_becomes_part_of_the_trace(db: None, decision: str) -> None:
+    attempts = [list(attempt_record())]
+    put(request_record(created_at=AT, trace=json.dumps({"attempts": attempts}), decision=decision))
+    trace = RequestLog.objects.get().trace
+    assert trace["attempts"] == attempts
+    assert trace["decision"] in (json.loads(decision), {"words": "other"})
 
 
 @pytest.mark.parametrize("first_token_ms", [None, 0])

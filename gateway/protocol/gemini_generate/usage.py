@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from billing.pricing.usage import TokenUsage
@@ -58,7 +57,7 @@ def read_usage(value: Any, searches: int = 0) -> UsageReport | None:
 
 
 def with_searches(report: UsageReport, searches: int) -> UsageReport:
-    return replace(report, usage=replace(report.usage, web_search=searches)) if searches else report
+    return report._replace(usage=report.usage._replace(web_search=searches)) if searches else report
 
 
 def tier_of(value: Any) -> str | None:

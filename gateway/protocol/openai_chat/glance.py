@@ -57,14 +57,16 @@ _KINDS: Kinds = {
     "function_call": NOTHING_ELSE,
     "reasoning": NOTHING_ELSE,
 }
-_BOUNDS = (
-    ("n", 1, MOST_CHOICES),
-    ("max_tokens", 1, 2**31 - 1),
-    ("max_completion_tokens", 1, 2**31 - 1),
-    ("seed", -(2**63), 2**63 - 1),
-    ("top_k", 0, 2**31 - 1),
-)
+_BOUNDS = {
+    "n": (1, MOST_CHOICES),
+    "max_tokens": (1, 2**31 - 1),
+    "max_completion_tokens": (1, 2**31 - 1),
+    "seed": (-(2**63), 2**63 - 1),
+    "top_k": (0, 2**31 - 1),
+}
+_ANY = (0, 0)
 _CHOICES = frozenset(("auto", "none", "required", "any"))
+_LOOKED_AT = frozenset(("tool_choice", "stop", *_BOUNDS))
 
 _MOST_SPLICED = 8192  # a larger body is written again as fast as it is searched
 _NESTED = re.compile(rb"[{}\[\]]")
@@ -88,7 +90,9 @@ class ChatGlance(CodecGlance):
         if (tools and not add_tools(tools, size)) or not _add_format(source.get("response_format"), size):
             return None
         limit = source.get("max_completion_tokens")
-        routing = {name: source[name] for name in ROUTER_FIELDS if name in source}
+        routing = NOTHING
+        if not ROUTER_FIELDS.isdisjoint(source):
+            routing = {name: source[name] for name in ROUTER_FIELDS if name in source}
         return Asked(
             model,
             source.get("stream") or False,
@@ -97,7 +101,7 @@ class ChatGlance(CodecGlance):
             source.get("n") or 1,
             size.upper(),
             source,
-            routing or NOTHING,
+            routing,
             size.images,
         )
 
@@ -142,13 +146,10 @@ class ChatGlance(CodecGlance):
         if type(native) is not str or type(content) not in TEXT or not (calls is None or _are_calls(calls)):
             return seen_in(self.codec.decode_reply(body))
         tier = source.get("service_tier")
-        return Seen(
-            usage=usage,
-            service_tier=tier if type(tier) is str else "",
-            finish_reason=read_finish(native, has_calls=bool(calls)).value if native else "",
-            content=bool(content or calls),
-            complete=True,
-        )
+        finish = "stop" if native == "stop" and not calls else ""
+        if native and not finish:
+            finish = read_finish(native, has_calls=bool(calls)).value
+        return Seen(usage, tier if type(tier) is str else "", finish, bool(content or calls), True)
 
     def plain_deltas(self) -> Callable[[bytes], bool]:
         return PlainDeltas()
@@ -158,7 +159,7 @@ _USUAL = frozenset(("role", "content", "tool_calls"))
 
 
 def _is_usual_message(message: Mapping[str, Any]) -> bool:
-    return message.keys() <= _USUAL or not any(map(message.get, message.keys() - _USUAL))
+    return _USUAL.issuperset(message) or not any(map(message.get, message.keys() - _USUAL))
 
 
 def _are_calls(calls: Any) -> bool:
@@ -166,8 +167,10 @@ def _are_calls(calls: Any) -> bool:
 
 
 def _are_usual(source: Mapping[str, Any]) -> bool:
-    for name, least, most in _BOUNDS:
-        if name in source and not in_range(source[name], least, most):
+    looked_at = _LOOKED_AT.intersection(source)
+    for name in looked_at:
+        least, most = _BOUNDS.get(name, _ANY)
+        if most and not in_range(source[name], least, most):
             return False
     return _is_usual_choice(source.get("tool_choice")) and is_texts(source.get("stop"))
 

@@ -32,14 +32,13 @@ def _read_plain(value: Mapping[str, Any]) -> UsageReport | None:
     prompt, completion = value.get("prompt_tokens"), value.get("completion_tokens")
     if type(prompt) is not int or type(completion) is not int or value.get("total_tokens") != prompt + completion:
         return None
-    if not (0 < prompt <= MOST_TOKENS and 0 <= completion <= MOST_TOKENS) or not value.keys() <= _PLAIN:
+    if not (0 < prompt <= MOST_TOKENS and 0 <= completion <= MOST_TOKENS) or not _PLAIN.issuperset(value):
         return None
     cached = _only(value.get("prompt_tokens_details"), "cached_tokens", prompt)
     reasoning = _only(value.get("completion_tokens_details"), "reasoning_tokens", completion)
     if cached is None or reasoning is None:
         return None
-    usage = TokenUsage(input=prompt - cached, cache_read=cached, output=completion - reasoning, reasoning=reasoning)
-    return UsageReport(usage)
+    return UsageReport(TokenUsage.of_text(prompt - cached, cached, completion - reasoning, reasoning))
 
 
 def _only(details: Any, name: str, most: int) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from billing.pricing.usage import TokenUsage
@@ -26,8 +25,7 @@ def read_usage(value: Any, searches: int = 0) -> UsageReport | None:
     details = Counts(value).inside("input_tokens_details").inside("cache_write_tokens_details")
     written = report.usage.cache_write
     long_lived = min(details.first("ttl_12h_tokens"), written)
-    usage = replace(
-        report.usage,
+    usage = report.usage._replace(
         cache_write=written - long_lived,
         cache_write_long=long_lived,
         web_search=max(searches, report.usage.web_search),
