@@ -21,7 +21,7 @@ from gateway.journal_event import EPOCH_KEY, stream_name
 from gateway.shard_places import BEGINNING, DatabaseClock, Place
 from gateway.unsettled import Entry, settle_or_put_aside
 
-BATCH = 500
+BATCH = 2_000
 LOCK = 0x52314A4F  # first half of an advisory lock that ends with its transaction; the second is the shard
 BUSY_PAUSE_S = 0.4  # a batch costs a dozen statements whatever its size, so a moment's events go together
 IDLE_PAUSE_S = 0.5
