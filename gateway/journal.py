@@ -103,14 +103,23 @@ class Journal:
         if self._count:
             log.warning("journal_left_unsettled", events=self._count)
 
-    def append(self, organization_id: int, event: JournalEvent) -> asyncio.Future[None]:
-        """The returned future is done when the event is down somewhere; it never raises for a store that is away."""
+    def append(self, organization_id: int, event: JournalEvent, *, at_once: bool = False) -> asyncio.Future[None]:
+        """The returned future is done when the event is down somewhere; it never raises for a store that is away.
+
+        What ends in the same turn of the loop shares one round trip; `at_once`: nothing else is about to end, so the
+        round trip begins now.
+        """
         loop = asyncio.get_running_loop()
         down: asyncio.Future[None] = loop.create_future()
         self._count += 1
-        if not self._outgoing:
-            loop.call_soon(self._flush)  # what ends in the same turn shares one round trip
+        is_first = not self._outgoing
         self._outgoing.append(_Kept(event.to_bytes(), organization_id % self._shards, down))
+        if is_first:
+            if at_once:
+                self._flush()
+                self._link.flush()
+            else:
+                loop.call_soon(self._flush)
         return down
 
     # --- To Redis --------------------------------------------------------------------------------------------------

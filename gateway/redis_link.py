@@ -147,6 +147,10 @@ class _Connection(asyncio.Protocol):
         else:
             waiting.extend([asker] * count)
 
+    def flush_if_idle(self) -> None:
+        if self._answered >= self._sent:
+            self._flush()
+
     def _flush(self) -> None:
         """One write for all that waits. While its answers are due more is collected: the busier, the fewer writes."""
         out = self._out
@@ -260,6 +264,11 @@ class RedisLink:
         if self._connection is None:
             raise RedisAway("not connected")
         self._connection.tell(command)
+
+    def flush(self) -> None:
+        """Write what waits now, and not at the end of this turn, unless answers are still due."""
+        if self._connection is not None:
+            self._connection.flush_if_idle()
 
     async def run(self, script: Script, *rest: Argument) -> Any:
         """`rest` is the number of keys, the keys, the arguments. Raises RedisAway, RedisRefused."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.attempt import Opened
     from gateway.services import Services
 
+_FEW = 2  # requests at the same time: they won't end in the same moment
 _ROUNDING = 1e-6  # of a sum of many pieces
 # What providers call the tiers, against the names that price cards use.
 _TIERS = {"": "standard", "default": "standard", "auto": "standard", "on_demand": "standard", "scale": "priority"}
@@ -305,4 +306,6 @@ def finish(exchange: Exchange, services: Services) -> asyncio.Future[None] | Non
     if exchange.rate is not None:
         services.limiter.done(exchange.id, usage.prompt_size + usage.output_size)
     metrics.observe_request(record, exchange.attempts)
-    return services.journal.append(caller.organization_id, JournalEvent(record, event, further))
+    return services.journal.append(
+        caller.organization_id, JournalEvent(record, event, further), at_once=metrics.running() <= _FEW
+    )

@@ -120,6 +120,11 @@ def request_begins() -> None:
     _in_flight += 1
 
 
+def running() -> int:
+    """Requests of the gateway that are being answered now."""
+    return _in_flight
+
+
 def request_ends() -> None:
     global _in_flight
     _in_flight -= 1
