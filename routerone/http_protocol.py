@@ -20,6 +20,15 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 _ASGI: ASGIVersions = {"version": "3.0", "spec_version": "2.3"}
 _NO_BODY = frozenset((204, 304))
+# As most clients write them, and in lower case.
+_KNOWN_NAMES = {
+    written: name
+    for name in (
+        *(b"host", b"authorization", b"content-type", b"content-length", b"accept", b"accept-encoding", b"user-agent"),
+        *(b"connection", b"x-api-key", b"anthropic-version"),
+    )
+    for written in (name, b"-".join(part.capitalize() for part in name.split(b"-")))
+}
 _Headers = Iterable[tuple[bytes, bytes]]
 
 
@@ -52,6 +61,12 @@ class LeanProtocol(HttpToolsProtocol):
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = _KNOWN_NAMES.get(name) or name.lower()
+        self.headers.append((name, value))
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
 
     def on_headers_complete(self) -> None:
         parser = self.parser
@@ -248,32 +263,29 @@ class LeanCycle(RequestResponseCycle):
         """Make the head; it goes out with the first piece of the body."""
         self.response_started = True
         self.waiting_for_100_continue = False
-        lines: list[bytes] = [STATUS_LINE[status]]
-        count = 2
-        closes = framed = False
-        left: int | None = None
-        for group in (self.protocol.server_state.default_headers, headers):
-            for name, value in group:
-                begin = _BEGINS.get(name) or _begin_of(name)
-                lines += (begin, value, b"\r\n")
-                count += 1
-                if begin in _SPECIAL:
-                    if begin == b"content-length: ":
-                        left, framed = int(value), True
-                    elif begin == b"transfer-encoding: ":
-                        framed = True
-                    elif b"close" in value.lower():
-                        closes = True
-                        self.keep_alive = False
+        headers = _lower(headers)
+        defaults = self.protocol.server_state.default_headers
+        framing = dict(headers)
+        if defaults:
+            framing |= defaults
+        lines = [STATUS_LINE[status], _block_of_defaults(defaults), *[b"%b: %b\r\n" % header for header in headers]]
+        count = len(headers) + len(defaults) + 2
+        length = framing.get(b"content-length")
+        left = None if length is None else int(length)
+        closes = False
+        if b"connection" in framing:
+            closes = any(name == b"connection" and b"close" in value.lower() for name, value in headers)
+            self.keep_alive = self.keep_alive and not closes
         self._has_body = self.scope["method"] != "HEAD"
         if not self.keep_alive and not closes:
             lines.append(b"connection: close\r\n")
             count += 1
-        if not framed and self._has_body and status not in _NO_BODY:
-            lines.append(b"transfer-encoding: chunked\r\n")
-            count += 1
-        elif not framed:
-            left = 0
+        if length is None and b"transfer-encoding" not in framing:
+            if self._has_body and status not in _NO_BODY:
+                lines.append(b"transfer-encoding: chunked\r\n")
+                count += 1
+            else:
+                left = 0
         self._left = left if self._has_body else None
         lines.append(b"\r\n")
         head = b"".join(lines)
@@ -309,17 +321,32 @@ class LeanCycle(RequestResponseCycle):
         self.on_response()
 
 
-_BEGINS: dict[bytes, bytes] = {}
-_MOST_BEGINS = 512
-_SPECIAL = frozenset((b"content-length: ", b"transfer-encoding: ", b"connection: "))
+_LOWER_NAMES: set[bytes] = set()  # applications use the same few
+_MOST_NAMES = 512
 
 
-def _begin_of(name: bytes) -> bytes:
-    """How a header's line begins; applications use the same few names."""
-    begin = name.lower() + b": "
-    if len(_BEGINS) < _MOST_BEGINS:
-        _BEGINS[name] = begin
-    return begin
+def _lower(headers: _Headers) -> list[tuple[bytes, bytes]]:
+    """With names in lower case."""
+    listed = list(headers)
+    names = [name for name, _ in listed]
+    if _LOWER_NAMES.issuperset(names):
+        return listed
+    if any(name != name.lower() for name in names):
+        return [(name.lower(), value) for name, value in listed]
+    if len(_LOWER_NAMES) < _MOST_NAMES:
+        _LOWER_NAMES.update(names)
+    return listed
+
+
+_defaults: tuple[_Headers, bytes] = ((), b"")
+
+
+def _block_of_defaults(defaults: list[tuple[bytes, bytes]]) -> bytes:
+    """The lines of the server's own headers, which are a new list once in a second."""
+    global _defaults
+    if _defaults[0] is not defaults:
+        _defaults = (defaults, b"".join([b"%b: %b\r\n" % (name.lower(), value) for name, value in defaults]))
+    return _defaults[1]
 
 
 def _nothing() -> None:

@@ -21,6 +21,17 @@ _HIGH_WATER = 256 * 1024  # unread body bytes in our memory; beyond that the pro
 _WRITE_AT_ONCE = 64 * 1024  # a longer body is not copied behind its head
 _DRAIN_BYTES = 64 * 1024
 _NO_BODY = frozenset((204, 304))
+_FRAMING = frozenset((b"content-length", b"transfer-encoding", b"content-encoding"))
+_NAMES: dict[bytes, bytes] = {}  # as providers write them -> in lower case
+_MOST_NAMES = 1_000
+_LONGEST_KEPT = 64
+
+
+def _lower(name: bytes) -> bytes:
+    lower = name.lower()
+    if len(_NAMES) < _MOST_NAMES and len(name) <= _LONGEST_KEPT:
+        _NAMES[name] = lower
+    return lower
 
 
 class NotHttp(Exception):
@@ -165,24 +176,28 @@ class Connection(asyncio.Protocol):
         assert answer is not None
         if answer.head_done:
             return  # a trailer
-        name = name.lower()
+        name = _NAMES.get(name) or _lower(name)
         answer.raw_headers.append((name, value))
         self._head_bytes += len(name) + len(value)
-        if len(answer.raw_headers) > MOST_HEADERS or self._head_bytes > MOST_OVERHEAD:
-            raise NotHttp
+        if name in _FRAMING:
+            self._note_framing(name, value)
+
+    def _note_framing(self, name: bytes, value: bytes) -> None:
         if name == b"content-length":
             self._sized = True
-        elif name == b"transfer-encoding":
-            if self._chunked or value.strip().lower() != b"chunked":
-                raise NotHttp
-            self._chunked = True
         elif name == b"content-encoding":
             self._coding = self._coding + b"," + value
+        elif self._chunked or value.strip().lower() != b"chunked":
+            raise NotHttp
+        else:
+            self._chunked = True
 
     def on_headers_complete(self) -> None:
         answer, parser = self.answer, self._parser
         assert answer is not None and parser is not None
         status = parser.get_status_code()
+        if len(answer.raw_headers) > MOST_HEADERS or self._head_bytes > MOST_OVERHEAD:
+            raise NotHttp
         if status < 200:
             if status < 100 or status == 101:
                 raise NotHttp
