@@ -58,10 +58,12 @@ class Connection(asyncio.Protocol):
         "_overhead",
         "_owner",
         "_parser",
+        "_pieces",
         "_sized",
         "_transport",
         "answer",
         "idle_since",
+        "on_body",
         "place",
         "used",
     )
@@ -69,6 +71,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner, place: object) -> None:
         self._loop = loop
         self._owner = owner
+        self._pieces: list[bytes] = []  # of the body, from one read
+        self.on_body = self._pieces.append  # what the parser calls for each chunk, of which a read may bring many
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._overhead = 0
@@ -130,23 +134,31 @@ class Connection(asyncio.Protocol):
             self.abort()  # nothing was asked: what else would it say before the next answer?
             return
         answer.heard = True
-        before = answer.body_bytes
+        is_broken = False
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._keep_alive = False
-            if not answer.complete:
-                self._fail(answer)
-                return
+            is_broken = True
+        arrived = 0
+        if pieces := self._pieces:
+            arrived = sum(map(len, pieces))
+            answer.buffer += pieces
+            answer.buffered += arrived
+            answer.body_bytes += arrived
+            pieces.clear()
         if answer.complete:
             self._finish(answer)
             return
-        self._overhead += len(data) - (answer.body_bytes - before)
+        if is_broken:
+            self._fail(answer)
+            return
+        self._overhead += len(data) - arrived
         if self._overhead > MOST_OVERHEAD + _OVERHEAD_PER_BODY_BYTE * answer.body_bytes:
             self._fail(answer)
         elif answer.draining:
             answer.buffer.clear()
-            if answer.body_bytes - before > _DRAIN_BYTES:
+            if arrived > _DRAIN_BYTES:
                 answer.drop()
         elif answer.buffer:
             answer.wake()
@@ -214,13 +226,6 @@ class Connection(asyncio.Protocol):
         answer.head_done = True
         self._keep_alive = parser.should_keep_alive()
         answer.wake()
-
-    def on_body(self, body: bytes) -> None:
-        answer = self.answer
-        assert answer is not None
-        answer.buffer.append(body)
-        answer.buffered += len(body)
-        answer.body_bytes += len(body)
 
     def on_message_complete(self) -> None:
         answer = self.answer
