@@ -105,7 +105,10 @@ class Leases:
         lease.keys, lease.minute = keys, minute
         lease.limit, lease.room = limits[which - 1].requests or 0, room
         lease.reset_s = left_ms / 1000 + 60  # what was counted in this minute weighs until the end of the next
-        return lease.decision()
+        decision = lease.decision()
+        if self._leases.get(api_key_id) is not lease:  # forgotten meanwhile
+            self._give_back(lease)
+        return decision
 
     def forget(self, api_key_id: int) -> None:
         """The key's limits changed."""
