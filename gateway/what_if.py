@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from django.contrib.auth.decorators import login_required
@@ -23,11 +24,12 @@ from routing.policy.weights import Weights
 from routing.preset_cards import preset_cards
 from routing.project_settings import routing_of
 
-MOST: Final = 5_000
+MOST: Final = 3_000  # shares are then right to a percentage point or two, and a slider answers at once
 SPAN: Final = timedelta(days=7)
 NAMES: Final = ("latency_weight", "cost_weight", "quality_weight")
 LABELS: Final = (_("Speed"), _("Cost"), _("Quality"))
 _MOST_WEIGHT: Final = 100
+_values = attrgetter(*Past._fields)  # a candidate of the log has them all, by the same names
 
 
 class Change(NamedTuple):
@@ -106,9 +108,10 @@ def _result(sample: Sample, weights: Weights) -> dict[str, Any]:
     return {
         "summary": summary,
         "total": sample.total,
-        "sampled": sample.total > summary.requests,
+        "read": sample.read,
+        "sampled": sample.total > sample.read,
         "decided": summary.requests - summary.no_choice - summary.fixed,
-        "changes": _changes(summary),
+        "changes": _changes(summary, sample.total / (sample.read or 1)),
         "shares": _shares(summary.before, summary.after),
     }
 
@@ -117,23 +120,7 @@ def request_of(row: Routed) -> Request:
     """The log's row as the replay takes it."""
     decision, attempts = row.decision, row.attempts
     answered = next((one.deployment_id for one in reversed(attempts) if not failed(one)), None)
-    candidates = tuple(
-        Past(
-            one.id,
-            one.provider,
-            one.tier,
-            one.loss,
-            one.latency,
-            one.cost,
-            one.quality,
-            one.cost_nanos,
-            one.seconds,
-            one.first_token_s,
-            one.error_rate,
-        )
-        for one in decision.candidates
-    )
-    fixed = decision.ordered or bool(decision.sort) or decision.by_rule
+    candidates = tuple(Past(*_values(one)) for one in decision.candidates)
     return Request(
         row.model,
         row.provider,
@@ -143,14 +130,15 @@ def request_of(row: Routed) -> Request:
         row.first_token_ms,
         row.duration_ms,
         failed(attempts[0]),
-        fixed,
+        not decision.by_project,
     )
 
 
-def _changes(summary: Summary) -> dict[str, Change]:
+def _changes(summary: Summary, times: float) -> dict[str, Change]:
+    """`times`: by how much sums are scaled up, where not all was read."""
     before, after, number = summary.before, summary.after, summary.requests or 1
     return {
-        "charge": Change(round(before.charge_nanos), round(after.charge_nanos)),
+        "charge": Change(round(before.charge_nanos * times), round(after.charge_nanos * times)),
         "first": Change(_mean_first(before), _mean_first(after)),
         "duration": Change(before.duration_ms / number, after.duration_ms / number),
         "errors": Change(before.stumbled / number, after.stumbled / number),

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from observability.records import Trace
 
-_NUMBERS: Final = ("loss", "latency", "cost", "quality", "seconds", "first_token_s", "tokens_per_s", "error_rate")
+_THE_PROJECTS: Final = ("project", "default")
 
 
 class Weighed(NamedTuple):
@@ -35,7 +35,8 @@ class LeftOut(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """`weights`: latency, cost and quality as shares of 1, none where the trace has none. Candidates best first."""
+    """`weights`: latency, cost and quality as shares of 1, none where the trace has none. Candidates best first.
+    `set_by`: whose they are: request, rule, alias, project or default; empty in old traces."""
 
     weights: tuple[float, float, float] | None
     candidates: tuple[Weighed, ...]
@@ -44,6 +45,14 @@ class Decision(NamedTuple):
     ordered: bool = False
     auto: bool = False
     by_rule: bool = False
+    set_by: str = ""
+
+    @property
+    def by_project(self) -> bool:
+        """Whether the project's own weights decided; of old traces with a rule nobody knows, so they do not count."""
+        if self.set_by:
+            return self.set_by in _THE_PROJECTS and not (self.ordered or self.sort)
+        return not (self.ordered or self.sort or self.by_rule)
 
 
 NONE: Final = Decision(None, (), ())
@@ -65,6 +74,7 @@ def decision_in(trace: Trace | None) -> Decision:
         ordered=told.get("ordered") is True,
         auto=told.get("auto") is True,
         by_rule="rule" in told,
+        set_by=told["set_by"] if isinstance(told.get("set_by"), str) else "",
     )
 
 
@@ -78,18 +88,27 @@ def _skipped(trace: Trace | None, candidates: tuple[Weighed, ...]) -> list[LeftO
 
 
 def _weighed(row: Any) -> Weighed | None:
-    if not isinstance(row, dict) or not isinstance(row.get("provider"), str) or not isinstance(row.get("id"), int):
+    if not isinstance(row, dict):
         return None
-    numbers = {name: _number(row.get(name)) for name in _NUMBERS}
-    model = row.get("model")
+    get = row.get
+    id_, provider, model = get("id"), get("provider"), get("model")
+    if not isinstance(provider, str) or not isinstance(id_, int):
+        return None
     return Weighed(
-        id=row["id"],
-        provider=row["provider"],
-        model=model if isinstance(model, str) else "",
-        cost_nanos=int(_number(row.get("cost_nanos"))),
-        tier=int(_number(row.get("tier"))),
-        samples=int(_number(row.get("samples"))),
-        **numbers,
+        id_,
+        provider,
+        model if isinstance(model, str) else "",
+        loss=_number(get("loss")),
+        latency=_number(get("latency")),
+        cost=_number(get("cost")),
+        quality=_number(get("quality")),
+        seconds=_number(get("seconds")),
+        first_token_s=_number(get("first_token_s")),
+        tokens_per_s=_number(get("tokens_per_s")),
+        error_rate=_number(get("error_rate")),
+        cost_nanos=int(_number(get("cost_nanos"))),
+        tier=int(_number(get("tier"))),
+        samples=int(_number(get("samples"))),
     )
 
 
@@ -100,6 +119,8 @@ def _weights(value: Any) -> tuple[float, float, float] | None:
 
 
 def _number(value: Any) -> float:
+    if type(value) is float:  # nearly always, and a replay reads hundreds of thousands
+        return value
     return float(value) if isinstance(value, int | float) else 0.0
 
 

@@ -25,7 +25,6 @@ from django.views.decorators.vary import vary_on_headers
 from accounts.access import api_keys_of, current_organization, project_or_404, projects_of
 from accounts.models import ApiKey, Organization
 from accounts.sample_models import sample_model
-from billing.ledger import balance
 from billing.receipts.document import public_id
 from billing.usage_records import receipt_of
 from observability.decision import decision_in
@@ -37,7 +36,7 @@ from observability.overview import RANGES, days_of, first_request_at, summarize
 from observability.records import attempts_in
 from observability.results import Badge, badge_of, explain, was_failover
 from observability.waterfall import axis, waterfall, weighed
-from observability.why import why
+from observability.why import weights_were, why
 
 LATEST: Final = 5
 CHECKLIST_STAYS: Final = timedelta(days=1)  # after the first request
@@ -163,6 +162,7 @@ def log(request: HttpRequest, request_id: UUID) -> HttpResponse:
         "axis": axis(row, attempts),
         "why": why(attempts, decision),
         "weighed": weighed(decision, attempts),
+        "weights_were": weights_were(decision),
         "left_out": decision.left_out,
         "receipt": receipt_of(row.pk),
         "receipt_id": public_id(row.pk) if settings.RECEIPT_SIGNING_KEY else "",
@@ -207,7 +207,6 @@ def _figures(request: HttpRequest, organization: Organization, keys: Mapping[int
         "figures": summary.figures,
         "chart": summary.chart,
         "top_keys": [(keys.get(top.api_key_id), top) for top in summary.top_keys],
-        "balance": balance(organization.pk),
         "rows": _rows(latest, keys),
         "projects": projects,
         "project": shown[0].pk if len(shown) == 1 and chosen else None,

@@ -20,6 +20,8 @@ from observability.records import AttemptRecord, attempts_in
 
 _HOUR: Final = timedelta(hours=1)
 _PARTS: Final = 6  # of an hour
+_FEW: Final = 60  # with fewer, parts of an hour might be empty
+_GOLDEN: Final = 0.618  # its multiples spread evenly
 _READ: Final = """
 SELECT found.* FROM unnest(%(lows)s::uuid[], %(highs)s::uuid[], %(most)s::int[]) AS part(low, high, most)
  CROSS JOIN LATERAL (
@@ -43,9 +45,10 @@ class Routed(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """`total`: how many requests of the time reached a provider or might have, those not read included."""
+    """`read` of `total` requests of the time; `rows` are those of them that were sent to somebody."""
 
     rows: list[Routed]
+    read: int
     total: int
 
 
@@ -53,7 +56,7 @@ def read_routed(organization_id: int, project_id: int, *, since: datetime, until
     """At most about `most` requests, spread over the time as the traffic was."""
     parts = _parts(organization_id, project_id, since, until, most)
     if not parts.most:
-        return Sample([], 0)
+        return Sample([], 0, 0)
     values: dict[str, Any] = {
         "organization_id": organization_id,
         "project_id": project_id,
@@ -66,7 +69,7 @@ def read_routed(organization_id: int, project_id: int, *, since: datetime, until
     with connection.cursor() as cursor:
         cursor.execute(_READ, values)
         found = [_routed(row) for row in cursor.fetchall()]
-    return Sample([one for one in found if one.attempts], max(parts.total, len(found)))
+    return Sample([one for one in found if one.attempts], len(found), max(parts.total, len(found)))
 
 
 class _Parts(NamedTuple):
@@ -87,14 +90,28 @@ def _parts(organization_id: int, project_id: int, since: datetime, until: dateti
     counted = [(hour.astimezone(UTC), number) for hour, number in hours if number]
     total = sum(number for _, number in counted)
     parts = _Parts([], [], [], total)
-    for hour, number in counted:
-        pieces = 1 if total <= most else _PARTS
-        share = number if total <= most else max(1, round(number * most / total / pieces))
-        for piece in range(pieces):
-            parts.lows.append(first_id_at(hour + _HOUR * piece / pieces))
-            parts.highs.append(first_id_at(hour + _HOUR * (piece + 1) / pieces))
-            parts.most.append(share)
+    share, taken = min(1.0, most / total) if total else 1.0, 0
+    due = 0.0  # fractions are carried on, so that quiet hours count no more than they should
+    for place, (hour, number) in enumerate(counted):
+        whole = share == 1 or number < _FEW
+        spans = [(hour, hour + _HOUR)] if whole else _spans(hour, place)
+        for low, high in spans:
+            due += number * share / len(spans)
+            wanted = round(due) - taken
+            if wanted:
+                taken += wanted
+                parts.lows.append(first_id_at(low))
+                parts.highs.append(first_id_at(high))
+                parts.most.append(wanted)
     return parts
+
+
+def _spans(hour: datetime, place: int) -> list[tuple[datetime, datetime]]:
+    """Parts of an hour that begin at other minutes in each: what is read is the beginning of each part, and what is
+    sent by a clock comes at the same minutes of every hour."""
+    first, part, end = place * _GOLDEN % 1, _HOUR / _PARTS, hour + _HOUR
+    begins = [hour + part * (number + first) for number in range(_PARTS)]
+    return list(zip(begins, [*begins[1:], end], strict=True))
 
 
 def _routed(row: tuple[Any, ...]) -> Routed:

@@ -36,6 +36,13 @@ ERRORS: Final = {
     "superseded": gettext_lazy("another was faster"),
     "hedged": gettext_lazy("another was faster"),
 }
+_SET_BY: Final = {
+    "request": gettext_lazy("The request itself named these weights."),
+    "rule": gettext_lazy("A rule of the project named these weights."),
+    "alias": gettext_lazy("The name that was asked for stands for these weights."),
+    "project": gettext_lazy("The weights are the project's."),
+    "default": gettext_lazy("The weights are the usual ones: the project has none of its own."),
+}
 _SORTS: Final = {
     "price": gettext_lazy("the request asked for the lowest price"),
     "latency": gettext_lazy("the request asked for the shortest time"),
@@ -45,6 +52,13 @@ _SORTS: Final = {
 
 def error_words(error_class: str) -> str:
     return str(ERRORS.get(error_class, error_class.replace("_", " ")))
+
+
+def weights_were(decision: Decision) -> str:
+    """Whose the weights were, as a sentence; empty where the trace does not say or weights had no say."""
+    if decision.ordered or decision.sort:
+        return ""
+    return str(_SET_BY.get(decision.set_by, ""))
 
 
 def failed(attempt: AttemptRecord) -> bool:
@@ -126,14 +140,14 @@ def _by_score(first: AttemptRecord, decision: Decision) -> str:
         return (
             _(
                 "%(provider)s was chosen of %(number)s: its loss was the lowest (%(loss)s) of those without many"
-                " errors, with the weights latency %(latency)s%%, cost %(cost)s%%, quality %(quality)s%%"
+                " errors, with the weights speed %(latency)s%%, cost %(cost)s%%, quality %(quality)s%%"
             )
             % words
         )
     return (
         _(
             "%(provider)s was chosen of %(number)s: its loss was the lowest (%(loss)s) with the weights"
-            " latency %(latency)s%%, cost %(cost)s%%, quality %(quality)s%%"
+            " speed %(latency)s%%, cost %(cost)s%%, quality %(quality)s%%"
         )
         % words
     )

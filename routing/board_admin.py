@@ -125,6 +125,7 @@ class BoardPages:
                 "Requests that run go on. New ones go to other providers, or are refused where there is no other."
             ),
             "button": _("Take out of use"),
+            "back": reverse(_BOARD),
         }
         context = {**self.admin_site.each_context(request), **words, "opts": self.opts, "form": form}
         return TemplateResponse(request, "routing/admin/form.html", context)

@@ -4,33 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.db.models import Prefetch
 from django.utils import timezone
 
+from routing.live_breakers import Key, listener
 from routing.live_health import read_vitals
 from routing.models import Check, Credential, Deployment, ProbePlan, Provider
 from routing.policy.score import DEGRADED, Option, tier_of
 from routing.policy.vitals import Vitals
-from routing.probes import spent_today
+from routing.probes import EXPIRES_S, spent_today
 
+_LOST_AFTER = timedelta(seconds=EXPIRES_S + 60)  # a check takes its time too
 IN_USE, DRAINING, OFF = "in_use", "draining", "off"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`vitals` None: no news. `trouble`: "", degraded, half_open or open."""
+    """`vitals` None: no news. `trouble`: "", degraded, half_open or open; `until`: when it is tried again, if known.
+    `check_lost`: the worker was asked for the last check and did not make it in time."""
 
     deployment: Deployment
     state: str
     vitals: Vitals | None
     trouble: str
+    until: datetime | None
     check: Check | None
+    check_lost: bool
 
     @property
     def samples(self) -> int:
         return 0 if self.vitals is None else round(max(self.vitals.samples, self.vitals.seen))
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialRow:
+    """`until`: it is refused or limited there, and left alone until then."""
+
+    credential: Credential
+    until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +53,12 @@ class Group:
 
     provider: Provider
     state: str
-    credentials: Sequence[Credential]
+    credentials: Sequence[CredentialRow]
     rows: tuple[Row, ...]
+
+    @property
+    def cooling(self) -> int:
+        return sum(row.until is not None for row in self.credentials)
 
     @property
     def troubled(self) -> int:
@@ -53,7 +71,8 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """`shown` is used, trouble or all. The counts are of all deployments in use."""
+    """`shown` is used, trouble or all; groups in trouble come first. The counts are of all deployments in use, and of
+    the credentials of all providers in use."""
 
     groups: tuple[Group, ...]
     shown: str
@@ -61,26 +80,38 @@ class Board:
     troubled: int
     draining: int
     without_news: int
+    cooling: int
     plan: ProbePlan
     spent_nanos: int
 
 
 def board(shown: str = "used", text: str = "") -> Board:
     now = timezone.now()
-    vitals = read_vitals()
-    checks = _last_checks()
-    groups = [_group(provider, vitals, checks, now) for provider in _providers()]
+    live = _Live(read_vitals(), listener.open_until(), _last_checks(), now)
+    groups = [_group(provider, live) for provider in _providers()]
+    groups.sort(key=lambda group: not (group.troubled or group.cooling))
     used = [row for group in groups if group.state == IN_USE for row in group.rows if row.state == IN_USE]
+    chosen = [_shown(group, shown, text) for group in groups]
     return Board(
-        groups=tuple(_shown(group, shown, text) for group in groups if _shown(group, shown, text).rows),
+        groups=tuple(group for group in chosen if group.rows or _is_told_of(group, shown, text)),
         shown=shown,
         in_use=len(used),
         troubled=sum(bool(row.trouble) for row in used),
         draining=sum(row.state == DRAINING or group.state == DRAINING for group in groups for row in group.rows),
         without_news=sum(row.vitals is None for row in used),
+        cooling=sum(group.cooling for group in groups if group.state == IN_USE),
         plan=ProbePlan.objects.filter(pk=1).first() or ProbePlan(),
         spent_nanos=spent_today(now),
     )
+
+
+class _Live(NamedTuple):
+    """What is known besides the catalogue."""
+
+    vitals: Mapping[int, Vitals]
+    open_until: Mapping[Key, datetime]
+    checks: Mapping[int, Check]
+    now: datetime
 
 
 def _providers() -> Sequence[Provider]:
@@ -96,18 +127,23 @@ def _last_checks() -> Mapping[int, Check]:
     return {row.deployment_id: row for row in rows}
 
 
-def _group(provider: Provider, vitals: Mapping[int, Vitals], checks: Mapping[int, Check], now: datetime) -> Group:
-    rows = [_row(row, vitals.get(row.pk), checks.get(row.pk)) for row in provider.deployments.all()]
+def _group(provider: Provider, live: _Live) -> Group:
+    rows = [_row(row, live) for row in provider.deployments.all()]
     rows.sort(key=lambda row: (row.state != IN_USE, _WORST.index(row.trouble), row.deployment.model.slug))
-    valid = [one for one in provider.credentials.all() if one.valid_until is None or one.valid_until > now]
-    return Group(provider, state_of(provider), valid, tuple(rows))
+    valid = [one for one in provider.credentials.all() if one.valid_until is None or one.valid_until > live.now]
+    credentials = [CredentialRow(one, live.open_until.get(("credential", one.pk))) for one in valid]
+    return Group(provider, state_of(provider), credentials, tuple(rows))
 
 
 _WORST = ("open", "half_open", "degraded", "")
 
 
-def _row(deployment: Deployment, vitals: Vitals | None, check: Check | None) -> Row:
-    return Row(deployment, state_of(deployment), vitals, _trouble(vitals), check)
+def _row(deployment: Deployment, live: _Live) -> Row:
+    vitals, until = live.vitals.get(deployment.pk), live.open_until.get(("deployment", deployment.pk))
+    trouble = "open" if until else _trouble(vitals)
+    check = live.checks.get(deployment.pk)
+    lost = check is not None and check.ended_at is None and check.created_at < live.now - _LOST_AFTER
+    return Row(deployment, state_of(deployment), vitals, trouble, until, check, lost)
 
 
 def state_of(row: Provider | Deployment) -> str:
@@ -135,6 +171,11 @@ def _shown(group: Group, shown: str, text: str) -> Group:
     if words:
         rows = tuple(row for row in rows if all(word in _haystack(group, row) for word in words))
     return Group(group.provider, group.state, group.credentials, rows)
+
+
+def _is_told_of(group: Group, shown: str, text: str) -> bool:
+    """Without any row: a provider whose deployments are well, and a credential of it is not."""
+    return shown == "trouble" and group.state != OFF and bool(group.cooling) and not text.split()
 
 
 def _haystack(group: Group, row: Row) -> str:

@@ -116,6 +116,7 @@ class CatalogueUploadAdmin(_Admin):
             "title": _("Offer a catalogue"),
             "note": _("Nothing changes yet: the next page shows what is different, and you choose."),
             "button": _("Compare"),
+            "back": reverse("admin:routing_catalogueupload_changelist"),
         }
         context = {**self.admin_site.each_context(request), **words, "opts": self.opts, "form": form}
         return TemplateResponse(request, "routing/admin/form.html", context)

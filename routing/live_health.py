@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 def read_vitals() -> Mapping[int, Vitals]:
     """By deployment id; empty while no process has written, or Redis is away."""
     try:
-        stored: Mapping[Any, Any] = _client().hgetall(KEY)
+        stored: Mapping[Any, Any] = redis_client().hgetall(KEY)
     except (redis.RedisError, OSError) as error:
         log.warning("health_not_read", error=type(error).__name__)
         return {}
@@ -42,5 +42,5 @@ def _vitals(text: bytes) -> Vitals | None:
 
 
 @functools.lru_cache(maxsize=1)
-def _client() -> redis.Redis:
+def redis_client() -> redis.Redis:
     return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1.0, socket_connect_timeout=1.0)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-from celery import current_app
+from celery import Celery
 from django.db import connection, transaction
 from django.db.models import Sum
 from django.utils import timezone
@@ -27,6 +27,7 @@ PROMPT_TOKENS, OUTPUT_TOKENS = 20, 16  # what a check sends and lets be written,
 ENOUGH_SAMPLES = 3.0  # recent attempts of customers, after which a probe tells nothing new
 AT_ONCE = 10
 KEPT = timedelta(days=30)
+EXPIRES_S = 120
 _LOCK = "routing_probes"
 
 
@@ -98,4 +99,17 @@ def _due(catalogue: Catalogue, now: datetime, every: timedelta) -> Iterable[Depl
 
 
 def _send(check: Check) -> None:
-    transaction.on_commit(partial(current_app.send_task, TASK, [check.pk], expires=120))
+    transaction.on_commit(partial(send_check, check.pk))
+
+
+def send_check(check_id: int) -> None:
+    """Ask the worker for it. One that cannot be told in time is not made any more."""
+    _sender().send_task(TASK, [check_id], expires=EXPIRES_S)
+
+
+@cache
+def _sender() -> Celery:
+    """Only sends. A process that serves pages has no worker's application, and Celery's own default knows no broker."""
+    sender = Celery("routing", set_as_current=False)
+    sender.config_from_object("django.conf:settings", namespace="CELERY")
+    return sender

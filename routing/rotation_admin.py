@@ -90,6 +90,7 @@ class RotationPages:
             "title": _("Replace a credential of %(name)s") % {"name": provider.name},
             "note": _("The new secret is used within a few seconds, in every process."),
             "button": _("Replace it"),
+            "back": reverse("admin:routing_provider_change", args=[provider.pk]),
         }
         context = {**self.admin_site.each_context(request), **words, "opts": self.opts, "form": form}
         return TemplateResponse(request, "routing/admin/form.html", context)

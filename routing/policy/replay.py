@@ -35,7 +35,8 @@ class Past(NamedTuple):
 
 class Request(NamedTuple):
     """One request as it went. `answered_by`: a deployment's id, None where nobody answered. `stumbled`: its first
-    attempt failed. `fixed`: weights had no say, for a rule or the request itself set the order."""
+    attempt failed. `fixed`: the project's weights had no say, for a rule, an alias or the request itself set the
+    order."""
 
     model: str
     provider: str
@@ -60,7 +61,8 @@ class Figures(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """`no_choice`: one candidate or none stored. `fixed`: not decided by weights. `moved`: another would come first."""
+    """`no_choice`: one candidate or none stored. `fixed`: not decided by the project's weights. `moved`: another would
+    come first."""
 
     requests: int
     no_choice: int

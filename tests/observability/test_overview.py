@@ -73,6 +73,14 @@ def test_figures_never_come_from_the_log(alice: Cast, save: Save) -> None:
     of_log = [query["sql"] for query in queries if "observability_requestlog" in query["sql"]]
     assert len(of_log) == 1
     assert "LIMIT 5" in of_log[0]
+    assert "trace" not in of_log[0]  # a list shows nothing of it, and it is the largest part of a row
+
+
+def test_the_balance_is_read_once(alice: Cast) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        text = alice.page().get("/overview").content.decode()
+    assert sum("posted_nanos" in query["sql"] for query in queries) == 1
+    assert text.count("$0.00") >= 2  # in the bar and among the figures
 
 
 def test_the_checklist_listens_until_the_first_request(alice: Cast, save: Save) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from django.db import connection, transaction
 from django.test import Client
 
+from observability.models import UsageHour
+from observability.partitions import first_id_at, moment_of
 from observability.recorder import store
-from observability.replay_rows import read_routed
+from observability.replay_rows import _parts, read_routed
 from tests.observability.conftest import Cast, attempt_record, request_record
 from tests.observability.many_rows import fill, plans
 
@@ -73,6 +76,50 @@ def test_other_weights_say_what_would_have_changed(alice: Cast) -> None:
 def test_the_projects_own_weights_are_where_it_starts(alice: Cast) -> None:
     put(alice, DECISION)
     assert "0 of 1 requests would have gone elsewhere first." in result(alice.page(), alice)
+
+
+@pytest.mark.parametrize(
+    ("set_by", "moved"), [("project", 1), ("default", 1), ("request", 0), ("rule", 0), ("alias", 0)]
+)
+def test_other_weights_move_only_what_the_projects_own_decided(alice: Cast, set_by: str, moved: int) -> None:
+    put(alice, DECISION)
+    put(alice, {**DECISION, "set_by": set_by, "rule": 5})
+    shown = result(alice.page(), alice, SPEED)
+    assert f"{1 + moved} of 2 requests would have gone elsewhere first." in shown
+    assert ("1 was decided by a rule, an alias or the request itself" in shown) is not moved
+
+
+def test_the_detail_says_whose_the_weights_were(alice: Cast) -> None:
+    shown = alice.page().get(f"/logs/{put(alice, {**DECISION, 'set_by': 'alias'})}").content.decode()
+    assert "The name that was asked for stands for these weights." in shown
+
+
+def test_of_a_large_week_a_part_is_read_and_what_was_charged_is_scaled_up(
+    alice: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    for ago in range(40):
+        put(alice, DECISION, charge_nanos=1_000_000_000, created_at=now - timedelta(hours=ago))
+    monkeypatch.setattr("gateway.what_if.MOST", 10)
+    shown = result(alice.page(), alice)
+    assert "These are 10 of the week's 40 requests" in shown
+    assert "≈ $40.00" in shown
+
+
+def test_quiet_hours_count_no_more_than_they_should(alice: Cast) -> None:
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    same: dict[str, Any] = {"organization_id": alice.organization.pk, "project_id": alice.project.pk, "api_key_id": 1}
+    for ago in range(1, 161):
+        UsageHour.objects.create(
+            hour=now - timedelta(hours=ago), model="m", provider="p", requests=70_000 if ago == 80 else 70, **same
+        )
+    parts = _parts(alice.organization.pk, alice.project.pk, now - timedelta(days=7), now, 1_000)
+    busy = now - timedelta(hours=80)
+    ids = first_id_at(busy), first_id_at(busy + timedelta(hours=1))
+    in_busy = sum(most for low, most in zip(parts.lows, parts.most, strict=True) if ids[0] <= low < ids[1])
+    assert abs(sum(parts.most) - 1_000) <= 1
+    assert abs(in_busy - 1_000 * 70_000 / parts.total) <= 6
+    assert len({(moment_of(low) - now).seconds % 600 for low in parts.lows}) > 60  # not at the same minutes each hour
 
 
 def test_nothing_to_compare_is_said(alice: Cast) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from observability.decision import NONE, decision_in
 from observability.records import AttemptRecord
-from observability.why import why
+from observability.why import weights_were, why
 from tests.observability.conftest import attempt_record
 
 LOW = {"id": 7, "provider": "deepseek", "model": "m/a", "loss": 0.12, "latency": 0.2, "cost": 0, "quality": 0.1}
@@ -30,14 +30,14 @@ def one(reason: str, **given: Any) -> AttemptRecord:
         (
             [one("score")],
             trace(LOW, HIGH),
-            "deepseek was chosen of 2: its loss was the lowest (0.12) with the weights latency 35%, cost 35%,"
+            "deepseek was chosen of 2: its loss was the lowest (0.12) with the weights speed 35%, cost 35%,"
             " quality 30%.",
         ),
         (
             [one("score", provider="openai", deployment_id=8)],
             trace({**HIGH}, {**LOW, "tier": 1}),
             "openai was chosen of 2: its loss was the lowest (0.40) of those without many errors, with the weights"
-            " latency 35%, cost 35%, quality 30%.",
+            " speed 35%, cost 35%, quality 30%.",
         ),
         (
             [one("priority", provider="openai", **LIMITED), one("failover", number=2)],
@@ -97,3 +97,27 @@ def test_what_cannot_be_read_is_left_out() -> None:
 def test_those_skipped_at_the_last_moment_are_named() -> None:
     found = decision_in({**trace(LOW, HIGH), "skipped": [[8, "breaker_open"], [99, "breaker_open"], [8]]})
     assert [(one.provider, one.reason) for one in found.left_out] == [("openai", "breaker_open")]
+
+
+@pytest.mark.parametrize(
+    ("told", "by_project", "words"),
+    [
+        ({"set_by": "project"}, True, "The weights are the project's."),
+        ({"set_by": "default"}, True, "The weights are the usual ones"),
+        ({"set_by": "project", "rule": 3}, True, "The weights are the project's."),  # a rule about something else
+        ({"set_by": "request"}, False, "The request itself named these weights."),
+        ({"set_by": "rule", "rule": 3}, False, "A rule of the project named these weights."),
+        ({"set_by": "alias"}, False, "The name that was asked for stands for these weights."),
+        ({"set_by": "rule", "rule": 3, "ordered": True}, False, ""),
+        ({"set_by": "request", "sort": "price"}, False, ""),
+        ({"set_by": "somebody new"}, False, ""),
+        ({"set_by": 5}, True, ""),
+        ({}, True, ""),
+        ({"rule": 3}, False, ""),  # before traces said whose the weights are
+        ({"ordered": True}, False, ""),
+    ],
+)
+def test_whose_the_weights_were(told: dict[str, Any], by_project: bool, words: str) -> None:
+    found = decision_in(trace(LOW, HIGH, **told))
+    assert found.by_project is by_project
+    assert weights_were(found).startswith(words) and bool(weights_were(found)) is bool(words)

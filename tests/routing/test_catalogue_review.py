@@ -214,6 +214,21 @@ def test_staff_offer_files_tick_and_take_over(staff: Client, files: dict[str, An
     assert CatalogueUpload.objects.get().applied == [PRICE]
 
 
+def test_much_is_ticked_at_once_but_neither_large_moves_nor_what_is_gone(staff: Client, files: dict[str, Any]) -> None:
+    offers(files)[0]["price_cards"][0]["rates"]["output"] = "500"
+    offers(files)[1]["price_cards"][0]["rates"]["output"] = "5"
+    two = files["models.json"]["models"][1]
+    two["offerings"] = []
+    Deployment.objects.create(
+        provider=Provider.objects.all()[0], model=Model.objects.get(slug=two["slug"]), upstream_id="x", dialect="gemini"
+    )
+    page = staff.get(f"/admin/routing/catalogueupload/{offered(files).pk}/change/").content.decode()
+    groups = page.split("data-group")[1:]
+    assert [("data-tick" in group, group.count("data-marked")) for group in groups] == [(True, 1), (False, 0)]
+    assert "in the provider's currency, per million tokens" in groups[0]
+    assert groups[1].count("switches it off") > 1
+
+
 def test_files_that_could_not_be_loaded_are_refused_with_the_reasons(staff: Client, files: dict[str, Any]) -> None:
     offers(files)[1]["price_cards"][0]["rates"]["output"] = "five"
     page = staff.post("/admin/routing/catalogueupload/add/", sent(files)).content.decode()

@@ -125,7 +125,7 @@ def test_what_another_version_wrote_is_read_as_far_as_it_goes() -> None:
 
 
 def test_without_redis_there_is_no_news_and_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("routing.live_health._client", lambda: Redis(port=1))
+    monkeypatch.setattr("routing.live_health.redis_client", lambda: Redis(port=1))
     assert read_vitals() == {}
 
 

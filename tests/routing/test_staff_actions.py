@@ -36,9 +36,7 @@ def staff(client: Client, write: Any) -> Client:
 def sent(monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any) -> list[int]:
     """The checks that the worker was asked to make."""
     asked: list[int] = []
-    monkeypatch.setattr(
-        "routing.probes.current_app.send_task", lambda name, arguments, **_options: asked.append(arguments[0])
-    )
+    monkeypatch.setattr("routing.probes.send_check", asked.append)
     monkeypatch.setattr("routing.probes.transaction.on_commit", lambda call: call())
     return asked
 
