@@ -160,7 +160,9 @@ def uvicorn(application: str, descriptor: int, drain_s: float) -> list[str]:
         *("--no-access-log", "--log-level", "warning", "--no-server-header"),
         # The gateway reads these headers itself, and believes only TRUSTED_PROXIES.
         *(("--no-proxy-headers",) if application == GATEWAY else ()),
-        *("--timeout-graceful-shutdown", str(int(drain_s))),
+        # Clients keep idle connections for some seconds, many of them for five as uvicorn does, and a request that
+        # crosses our close would fail. So ours is much later.
+        *("--timeout-keep-alive", "75", "--timeout-graceful-shutdown", str(int(drain_s))),
     )
 
 

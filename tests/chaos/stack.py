@@ -140,7 +140,8 @@ class ChaosStack:
         port = free_port()
         arguments = [
             *("-m", "uvicorn", "routerone.gateway_asgi:application", "--port", str(port), "--loop", "uvloop"),
-            *("--http", PROTOCOL, "--log-level", "warning", "--timeout-graceful-shutdown", "10"),
+            *("--http", PROTOCOL, "--log-level", "warning"),
+            *("--timeout-keep-alive", "75", "--timeout-graceful-shutdown", "10"),
         ]
         process = self.processes.spawn("gateway", arguments)
         process.url = f"http://127.0.0.1:{port}"

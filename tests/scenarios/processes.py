@@ -79,7 +79,7 @@ class Processes:
             name,
             [
                 *("-m", "uvicorn", application, "--port", str(port), "--loop", "uvloop", "--http", PROTOCOL),
-                *("--log-level", "warning", "--timeout-graceful-shutdown", "10"),
+                *("--log-level", "warning", "--timeout-keep-alive", "75", "--timeout-graceful-shutdown", "10"),
             ],
             **extra_env,
         )
