@@ -174,7 +174,7 @@ class Health:
         lost_s: float = 0.0,
     ) -> None:
         """An attempt brought nothing and took `lost_s`."""
-        self._samples.append(Sample(deployment.id, error_class))
+        self._samples.append(Sample(deployment.id, error_class, lost_s=lost_s or None))
         if error_class in DEPLOYMENTS:
             self._count_failure(("deployment", deployment.id), retry_after_s, lost_s, at_once=False)
         elif error_class in CREDENTIALS:
@@ -219,7 +219,7 @@ class Health:
     def _count_failure(self, key: _Key, retry_after_s: float | None, lost_s: float, *, at_once: bool) -> None:
         breaker = self._breakers.get(key)
         if breaker is None:
-            breaker = self._breakers[key] = Breaker()
+            breaker = self._breakers[key] = Breaker(key[0])
         if breaker.failed(time.time(), retry_after_s=retry_after_s, lost_s=lost_s, at_once=at_once):
             self._changed[key] = breaker.open_until
             self._forget_probe(key)
@@ -268,7 +268,7 @@ class Health:
                 continue
             key: _Key = (kind, int(number))
             if until > now:
-                self._breakers.setdefault(key, Breaker()).open_until_then(float(until), now)
+                self._breakers.setdefault(key, Breaker(key[0])).open_until_then(float(until), now)
             elif not until and key in self._breakers:
                 self._breakers[key].close(now)
                 self._closed(key, now)

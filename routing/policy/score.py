@@ -1,17 +1,19 @@
 """Which of several deployments suits a request best: one loss for each, from latency, cost and quality.
 
-For a candidate with first-token time f, speed v, error rate e, expected output n, expected cost c and quality q:
+For a candidate with first-token time f, speed v, error rate e, seconds l that a failed attempt takes, expected output
+n, expected cost c and quality q:
 
-    seconds = f + n / v + e / (1 - e) * (f + 1)      a failed attempt costs its wait and a second more
+    seconds = f + n / v + e / (1 - e) * l
     latency = 1 - best seconds / seconds
     cost    = 1 - (best cost + 1 micro-dollar) / (c + 1 micro-dollar)
     quality = 1 - q / best quality
     loss    = latency * w_latency + cost * w_cost + quality * w_quality      (weights as shares of their sum)
 
 Each part is 0 for the best of the candidates and approaches 1. Errors are time lost, for another candidate answers
-then, and no part of their own, so that raising a weight can never make its own criterion worse. Before the loss comes
-the tier, which no weight
-touches: healthy before degraded. Pure; the order depends on nothing but the arguments.
+then, and no part of their own, so that raising a weight can never make its own criterion worse. As far as time goes, it
+pays to try one before another exactly where its seconds, the lost ones included, are fewer: so nothing else holds a
+failing one back, and breakers see to those that are down. Before the loss comes what a request prefers, which no weight
+touches. Pure; the order depends on nothing but the arguments.
 """
 
 from __future__ import annotations
@@ -27,7 +29,6 @@ USUAL_PRIORITY = 100
 DEGRADED_ERRORS = 0.5
 DEGRADED_SAMPLES = 5.0
 _MOST_ERRORS = 0.95
-_LOST_S = 1.0
 _SLOWEST = 0.1  # tokens per second
 _LEAST_S = 1e-3
 _LEAST_QUALITY = 1e-6
@@ -50,8 +51,9 @@ class Option(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """An option with its place: sorted by tier, priority, loss, seconds, cost and id. `at_stake` is the weight of
-    latency, which is the only part of the loss that has to be learnt."""
+    """An option with its place: sorted by wish, priority, loss, seconds, cost and id. `tier` is DEGRADED for what is
+    below a wish or fails half of the time: no warm cache and no exploration puts that first. `at_stake` is the weight
+    of latency, which is the only part of the loss that has to be learnt."""
 
     option: Option
     tier: int
@@ -83,7 +85,7 @@ def rank(options: Sequence[Option], weights: Weights, *, sort: str = "") -> list
         lacking = 1 - qualities[number] / best_quality
         loss = latency * w_latency + cost * w_cost + lacking * w_quality
         one = Scored(option, tier, loss, latency, cost, lacking, waited_s, w_latency)
-        scored.append((tier, priority, loss, waited_s, cost_nanos, id, number, one))
+        scored.append((option.unwished, priority, loss, waited_s, cost_nanos, id, number, one))
     scored.sort()
     return [place[-1] for place in scored]
 
@@ -95,7 +97,7 @@ def expected_seconds(option: Option, throughput_only: bool = False) -> float:
     if failing > _MOST_ERRORS:
         failing = _MOST_ERRORS
     writing = option.output_tokens / (speed if speed > _SLOWEST else _SLOWEST)
-    lost = failing / (1 - failing) * (first + _LOST_S)
+    lost = failing / (1 - failing) * vitals.lost_s
     seconds = (0.0 if throughput_only else first) + writing + lost
     return seconds if seconds > _LEAST_S else _LEAST_S
 
@@ -104,9 +106,7 @@ def tier_of(option: Option) -> int:
     if option.unwished:
         return DEGRADED
     vitals = option.vitals
-    if vitals.error_rate < DEGRADED_ERRORS:
-        return HEALTHY
-    return DEGRADED if vitals.samples >= DEGRADED_SAMPLES else HEALTHY
+    return DEGRADED if vitals.error_rate >= DEGRADED_ERRORS and vitals.samples >= DEGRADED_SAMPLES else HEALTHY
 
 
 def _qualities(options: Sequence[Option]) -> list[float]:

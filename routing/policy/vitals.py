@@ -11,6 +11,7 @@ class Vitals(NamedTuple):
     `samples` is the decayed number of attempts behind the error rate, `timed` of those behind the times, `seen` of all
     in the last hours.
     `breaker`: closed, open or half_open. `spread` is the standard deviation of the logarithm of the first-token time.
+    `lost_s` is how long a failed attempt keeps a request.
     """
 
     first_token_s: float
@@ -21,6 +22,7 @@ class Vitals(NamedTuple):
     spread: float = 0.5
     breaker: str = "closed"
     seen: float = 0.0
+    lost_s: float = 2.0
 
 
 UNKNOWN = Vitals(first_token_s=1.2, tokens_per_s=60.0, error_rate=0.02)

@@ -114,8 +114,8 @@ def test_a_credential_that_was_refused_rests_and_the_deployment_goes_on_with_ano
     fail(health, 1, error_class, KEYED, TWO)
     fail(health, 1, error_class, KEYED, OLD)
     resting = health.admission(KEYED, (), 0.5)
-    assert (resting.refusal, resting.retry_after_s) == ("credential_cooling", breaker.FIRST_OPEN_S)
-    now[0] += breaker.FIRST_OPEN_S
+    assert (resting.refusal, resting.retry_after_s) == ("credential_cooling", breaker.CREDENTIAL_OPEN_S)
+    now[0] += breaker.CREDENTIAL_OPEN_S
     assert health.admission(KEYED, (), 0.0).probes == (("credential", 11),)
 
 

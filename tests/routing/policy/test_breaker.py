@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,21 +45,51 @@ def test_one_failure_opens_nothing_and_three_alone_do() -> None:
     assert one.state(10.0) == "open"
 
 
-def test_a_few_failures_among_many_successes_open_nothing_but_many_in_a_row_do() -> None:
-    one = Breaker()
+def _well(kind: breaker.Kind = "deployment") -> Breaker:
+    """It succeeded ten times a second for 40 seconds."""
+    one = Breaker(kind)
     for number in range(400):
         one.succeeded(number / 10)
-        if number % 4 == 0:
-            assert not one.failed(number / 10)
-    assert [one.failed(40.0) for _ in range(breaker.IN_A_ROW)][-1] is True
+    return one
 
 
-def test_three_in_a_row_open_it_where_they_last_and_not_where_traffic_is_dense() -> None:
-    for gap_s, opened in ((0.01, False), (breaker.LONG_ROW_S / 2, True)):
+def test_who_fails_in_part_is_left_to_the_score() -> None:
+    one = _well()
+    for number in range(400):
+        assert not one.failed(40.0 + number)
+        if number % 4 == 3:
+            one.succeeded(40.5 + number)
+    assert one.state(1e6) == "closed"
+
+
+@pytest.mark.parametrize(
+    ("gap_s", "opens_at"), [(0.01, breaker.IN_A_DENSE_ROW), (breaker.LONG_ROW_S / 4, breaker.IN_A_ROW)]
+)
+def test_a_row_opens_it_by_its_length_where_traffic_is_dense_and_by_its_time_where_it_is_not(
+    gap_s: float, opens_at: int
+) -> None:
+    one = _well()
+    opened = [one.failed(40.0 + number * gap_s) for number in range(opens_at)]
+    assert opened == [False] * (opens_at - 1) + [True]
+
+
+def test_after_a_probe_that_succeeded_a_few_failures_open_it_again_only_when_that_is_long_ago() -> None:
+    for passed_s, opened in ((0.1, False), (2 * breaker.HALF_LIFE_S, True)):
         one = Breaker()
-        for number in range(400):
-            one.succeeded(number / 10)
+        for _ in range(3):
+            one.failed(0.0)
+        well_at = one.open_until
+        assert one.succeeded(well_at)
+        assert [one.failed(well_at + passed_s) for _ in range(3)][-1] is opened
+
+
+def test_a_credentials_opens_when_half_of_the_attempts_fail_or_three_in_a_row_for_a_while() -> None:
+    one = Breaker("credential")
+    assert [one.failed(0.0), one.succeeded(0.0), one.failed(0.0), one.failed(0.0)][-1] is True
+    for gap_s, opened in ((0.01, False), (breaker.CREDENTIAL_ROW_S / 2, True)):
+        one = _well("credential")
         assert [one.failed(40.0 + number * gap_s) for number in range(3)] == [False, False, opened]
+    assert one.open_until == 41.0 + breaker.CREDENTIAL_OPEN_S
 
 
 def test_old_failures_are_forgotten() -> None:
@@ -85,7 +116,7 @@ def test_it_opens_for_longer_while_probes_fail_and_begins_anew_once_it_was_well(
         now = one.open_until
         assert one.take_probe(now)
         one.failed(now)
-    assert waits == [3.0, 6.0, 10.0, 10.0, 10.0, 10.0]
+    assert waits == [1.5, 3.0, 6.0, 6.0, 6.0, 6.0]
     now = one.open_until
     assert one.succeeded(now)
     now += breaker.FORGIVEN_S + 1
@@ -106,7 +137,7 @@ def test_what_began_before_it_opened_changes_nothing() -> None:
     for _ in range(4):
         one.failed(0.0)
     until = one.open_until
-    assert not one.succeeded(1.0) and not one.failed(1.0)
+    assert not one.succeeded(until / 2) and not one.failed(until / 2)
     assert one.open_until == until
 
 

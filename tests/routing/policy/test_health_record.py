@@ -19,6 +19,7 @@ SAMPLES = st.lists(
         first_token_s=st.none() | st.floats(0.01, 20),
         output_tokens=st.integers(0, 2000),
         generation_s=st.floats(0, 60),
+        lost_s=st.none() | st.floats(0, 60),
     ),
     max_size=60,
 )
@@ -92,7 +93,64 @@ def test_errors_fade_and_are_mostly_forgiven_when_it_is_well_again() -> None:
     assert failing > 0.8 > 0.6 > record.vitals(1, 1.0).error_rate
 
 
-@pytest.mark.parametrize("nonsense", [[["x"]], [[1, 2]], [[1, "a", 0, 0, 0, 0, 0, 0]], [7], [None]])
+def test_a_few_failures_in_a_row_are_believed_and_a_few_successes_after_them_too() -> None:
+    record, now = Record(), 0.0
+    for _ in range(300):
+        now += 1
+        record.record(Sample(1), now)
+    usual = record.vitals(1, now).error_rate
+    for _ in range(5):
+        now += 1
+        record.record(Sample(1, "server_error"), now)
+    failing = record.vitals(1, now).error_rate
+    for _ in range(10):
+        now += 1
+        record.record(Sample(1), now)
+    assert usual < 0.02 and failing > 0.2
+    assert record.vitals(1, now).error_rate < failing * 0.6
+
+
+def test_one_failure_of_the_usually_good_changes_little() -> None:
+    record, now = Record(), 0.0
+    for _ in range(300):
+        now += 1
+        record.record(Sample(1), now)
+    record.record(Sample(1, "server_error"), now + 1)
+    assert record.vitals(1, now + 1).error_rate < 0.1
+
+
+def test_who_is_no_longer_asked_is_soon_given_the_benefit_of_what_is_usual() -> None:
+    record, now = Record(), 0.0
+    for _ in range(600):
+        now += 1
+        record.record(Sample(1), now)
+    for _ in range(20):
+        now += 1
+        record.record(Sample(1, "server_error"), now)
+    rates = [record.vitals(1, now + passed).error_rate for passed in (0, 30, 120, 300)]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] > 0.6 and rates[2] < 0.5 and rates[3] < 0.15
+
+
+def test_how_long_failures_take_is_learnt() -> None:
+    record = Record()
+    record.record(Sample(1), 0.0)
+    guessed = record.vitals(1, 0.0).lost_s
+    for _ in range(10):
+        record.record(Sample(1, "first_token_timeout", lost_s=30.0), 0.0)
+        record.record(Sample(2, "connect_failed", lost_s=0.01), 0.0)
+        record.record(Sample(3, "cut"), 0.0)
+    assert record.vitals(1, 0.0).lost_s > 20 > guessed > 0.5 > record.vitals(2, 0.0).lost_s
+    assert record.vitals(3, 0.0).lost_s == pytest.approx(guessed)
+
+
+def test_an_older_processs_shorter_sums_are_understood() -> None:
+    record = Record()
+    record.apply_delta([[1, 10, 5, 5, 0, 0, 500, 5]], 0.0, 0.0)
+    assert record.vitals(1, 0.0).error_rate > 0.2
+
+
+@pytest.mark.parametrize("nonsense", [[["x"]], [[1, 2]], [[1, "a", 0, 0, 0, 0, 0, 0]], [[1, *[0] * 10]], [7], [None]])
 def test_nonsense_from_elsewhere_is_an_error(nonsense: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
         Record().apply_delta(nonsense, 0.0, 0.0)

@@ -18,6 +18,7 @@ VITALS = st.builds(
     samples=st.floats(0, 100),
     timed=st.floats(0, 100),
     seen=st.floats(0, 100),
+    lost_s=st.floats(0, 60),
 )
 COSTS = st.integers(0, 10**9)
 QUALITIES = st.none() | st.floats(1, 100)
@@ -37,7 +38,7 @@ def test_raising_a_weight_never_makes_its_criterion_worse(
 ) -> None:
     raised = Weights(*(value * more if number == which else value for number, value in enumerate(weights)))
     before, after = rank(options, weights)[0], rank(options, raised)[0]
-    if before.tier == after.tier:
+    if before.option.unwished == after.option.unwished:
         assert _criteria(after)[which] <= _criteria(before)[which] + 1e-9
 
 
@@ -89,15 +90,18 @@ def test_presets_choose_what_their_names_say() -> None:
     assert (first["fastest"], first["cheapest"], first["best"]) == (1, 2, 3)
 
 
-def test_who_keeps_failing_comes_after_the_healthy_and_one_bad_attempt_proves_nothing() -> None:
-    failing, unlucky, slow = (
-        _option(1, error_rate=0.6),
-        _option(2, error_rate=0.6, samples=1.0),
-        _option(3, first_token_s=9),
-    )
-    ranked = rank([failing, unlucky, slow], PRESETS["fastest"])
-    assert {one.option.id: one.tier for one in ranked} == {1: DEGRADED, 2: HEALTHY, 3: HEALTHY}
-    assert ranked[-1].option.id == 1
+def test_who_keeps_failing_comes_last_unless_it_is_worth_the_time_that_is_lost() -> None:
+    failing, slow = _option(1, error_rate=0.6, lost_s=2.0), _option(2, first_token_s=3.0)
+    assert [one.option.id for one in rank([failing, slow], PRESETS["fastest"])] == [2, 1]
+    at_once = _option(1, error_rate=0.6, lost_s=0.1)
+    ranked = rank([at_once, slow], PRESETS["fastest"])
+    assert {one.option.id: one.tier for one in ranked} == {1: DEGRADED, 2: HEALTHY}
+    assert ranked[0].option.id == 1
+
+
+def test_what_a_request_does_not_wish_comes_last_whatever_it_loses() -> None:
+    unwished, slow = _option(1, first_token_s=0.1)._replace(unwished=True), _option(2, first_token_s=30)
+    assert [one.option.id for one in rank([unwished, slow], PRESETS["fastest"])] == [2, 1]
 
 
 def test_staffs_priority_goes_before_the_score_and_a_sort_takes_the_place_of_the_weights() -> None:
@@ -126,10 +130,20 @@ def test_exploring_is_bounded_and_stays_among_the_healthy(options: list[Option],
 
 def test_who_is_unknown_is_looked_at_and_who_is_known_to_be_far_behind_is_not() -> None:
     best, unknown = _option(1, first_token_s=0.2), _option(2, samples=0.0, timed=0.0, seen=0.0)
-    far = _option(3, first_token_s=60.0)
+    far = _option(3, first_token_s=900.0)
     ranked = rank([best, unknown, far], PRESETS["fastest"])
     seen = {ranked[explore(ranked, chance)].option.id for chance in CHANCES}
     assert seen == {1, 2}
+
+
+def test_the_quicker_one_would_have_to_be_the_more_rarely_it_is_looked_at() -> None:
+    best = _option(1, first_token_s=0.2)
+    others = [
+        _option(number, first_token_s=first_s, samples=0.0, timed=0.0) for number, first_s in ((2, 2.0), (3, 30.0))
+    ]
+    ranked = rank([best, *others], PRESETS["fastest"])
+    looks = [ranked[explore(ranked, chance)].option.id for chance in CHANCES]
+    assert looks.count(2) > 1.5 * looks.count(3) > 0
 
 
 def test_who_could_not_be_the_best_at_any_speed_is_not_looked_at() -> None:
