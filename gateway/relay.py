@@ -88,15 +88,28 @@ async def pass_on(exchange: Exchange, request: ClientRequest, guard: Guard, open
 
 
 async def _pass_bytes(request: ClientRequest, guard: Guard, response: UpstreamResponse, watch: StreamWatch) -> None:
-    while not watch.done and watch.failure is None:
-        chunk = await response.next_chunk()
+    """A piece that the client's connection takes at once costs no turn of the event loop."""
+    waiting = b""
+
+    def take(chunk: bytes) -> bool:
+        nonlocal waiting
         guard.chunks += 1
-        out = watch.feed(chunk) if chunk else watch.end()
-        if out:
-            await request.write(out)
-        if not chunk:
-            return
+        out = watch.feed(chunk)
         guard.finished = watch.seen.complete
+        if out and not request.write_at_once(out):
+            waiting = out
+            return False
+        return not watch.done and watch.failure is None
+
+    while not watch.done and watch.failure is None:
+        is_over = await response.pump(take)
+        if waiting:
+            out, waiting = waiting, b""
+            await request.write(out)
+        if is_over:
+            if out := watch.end():
+                await request.write(out)
+            return
 
 
 def _note(exchange: Exchange, watch: StreamWatch) -> None:

@@ -17,6 +17,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
+WRITE_AT_ONCE = "routerone.write_at_once"  # an extension of our own server: `LeanCycle.write_at_once`
+_NO_EXTENSIONS: Mapping[str, Any] = {}
 _ZSTD_PIECE = 1024
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _MOST_ZSTD_WINDOW = 8 * 1024 * 1024  # what every encoder keeps to unless told otherwise
@@ -32,6 +34,7 @@ class ClientRequest:
     __slots__ = (
         "_receive",
         "_send",
+        "_write_at_once",
         "headers",
         "is_read",
         "left",
@@ -48,6 +51,7 @@ class ClientRequest:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
+        self._write_at_once: Callable[[bytes], bool] | None = scope.get("extensions", _NO_EXTENSIONS).get(WRITE_AT_ONCE)
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope.get("query_string", b"")
@@ -122,6 +126,15 @@ class ClientRequest:
                 await self._send({"type": "http.response.body", "body": data, "more_body": more})
             except OSError:  # the server may tell of a lost client by an error
                 pass
+
+    def write_at_once(self, data: bytes) -> bool:
+        """As `write`, without waiting. False: nothing was written, for the client has to be waited for."""
+        if self.left:
+            return True
+        if self._write_at_once is None or not self._write_at_once(data):
+            return False
+        self.writes += 1
+        return True
 
     async def answer(self, status: int, body: bytes, headers: list[Header]) -> None:
         """A whole answer at once."""

@@ -73,6 +73,7 @@ class LeanProtocol(HttpToolsProtocol):
         version = parser.get_http_version()
         raw_path, query = _split(self.url)
         path = raw_path.decode("ascii")
+        extensions: Any = {}
         self.scope = {
             "type": "http",
             "asgi": _ASGI,
@@ -87,12 +88,14 @@ class LeanProtocol(HttpToolsProtocol):
             "query_string": query,
             "headers": self.headers,
             "state": self.app_state,
+            "extensions": extensions,
         }
         self._upgrades = parser.should_upgrade() and self._should_upgrade()
         if self._upgrades:
             return
         before = self.cycle
         self.cycle = cycle = LeanCycle(self, version != "1.0" and parser.should_keep_alive())
+        extensions["routerone.write_at_once"] = cycle.write_at_once
         if before is None or before.response_complete:
             self._start_asgi_task(cycle, self.app)
         else:
@@ -258,6 +261,15 @@ class LeanCycle(RequestResponseCycle):
             raise RuntimeError(f"Expected ASGI message 'http.response.body', but got '{kind}'.")
         else:
             self._write(message.get("body", b""), message.get("more_body", False))
+
+    def write_at_once(self, body: bytes) -> bool:
+        """A piece of a begun answer, from outside a coroutine; more follows. False where it would have to wait."""
+        if self.disconnected:
+            return True
+        if self.flow.write_paused or not self.response_started or self.response_complete:
+            return False
+        self._write(body, True)
+        return True
 
     def _begin(self, status: int, headers: _Headers) -> None:
         """Make the head; it goes out with the first piece of the body."""

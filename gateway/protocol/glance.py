@@ -30,6 +30,8 @@ from gateway.protocol.reply import (
 from gateway.protocol.sse import is_nonsense
 
 _KEPT_BYTES = 8 * 1024 * 1024
+_MOST_APART = 8  # events that are looked at one by one
+_LINE_END = ord("\n")
 _BYTES_PER_TOKEN = 60  # of a stream's bytes, most of which wrap the text
 
 
@@ -60,6 +62,7 @@ class Seen:
     complete: bool = False
     text_tokens: float = 0.0
     own_costs: bool = field(default=False, compare=False)
+    calls: bool = field(default=False, compare=False)  # of a stream: a tool call has begun
 
 
 class Glance(Protocol):
@@ -106,8 +109,9 @@ def seen_in(reply: Reply) -> Seen:
 class StreamWatch:
     """Watches one stream: bytes in, and out what the caller may see now.
 
-    `is_plain` says of a chunk of whole events that it is nothing but deltas of what has begun; such a chunk passes
-    unread. Everything else goes through the dialect's decoder. What comes from the finish on is kept back in `held`.
+    `is_plain` says of whole events that they are nothing but deltas of what has begun; such a chunk, or the part of a
+    chunk between its first content and what ends the answer, passes unread. Everything else goes through the dialect's
+    decoder. What comes from the finish on is kept back in `held`.
     `malformed` says that something came which is no event: a stream that ends without its finish was then not cut.
     """
 
@@ -126,7 +130,7 @@ class StreamWatch:
         "seen",
     )
 
-    def __init__(self, codec: Codec, is_plain: Callable[[bytes], bool], *, include_usage: bool) -> None:
+    def __init__(self, codec: Codec, is_plain: Callable[[bytes], bool], seen: Seen, *, include_usage: bool) -> None:
         self._codec = codec
         self._decoder = codec.stream_decoder(include_usage=include_usage)
         self._is_plain = is_plain
@@ -134,7 +138,7 @@ class StreamWatch:
         self._kept: list[bytes] = []
         self._kept_bytes = 0
         self._lost_bytes = 0
-        self.seen = Seen()
+        self.seen = seen
         self.failure: UpstreamFailure | None = None
         self.held = b""
         self.malformed = False
@@ -147,12 +151,51 @@ class StreamWatch:
             self._kept.append(chunk)
         else:
             self._lost_bytes += len(chunk)
-        whole = chunk.endswith(b"\n\n")
-        if whole and self._at_border and self.seen.content and not self.seen.complete and self._is_plain(chunk):
+        seen = self.seen
+        if self._at_border and seen.content and not seen.complete and chunk.endswith(b"\n\n") and self._is_plain(chunk):
             return chunk
+        if seen.complete or self._is_plain is never or b"\r" in chunk:
+            return self._decode(chunk)
+        return self._feed_apart(chunk)
+
+    def _feed_apart(self, chunk: bytes) -> bytes:
+        """Read what comes up to the first content, event by event, and what follows the last of the plain deltas."""
+        seen, out, start = self.seen, [], 0
+        for _ in range(_MOST_APART):
+            if self._at_border and seen.content:
+                break
+            end = chunk.find(b"\n\n", start) + 2
+            if end < 2:
+                break
+            out.append(self._decode(chunk[start:end]))
+            start = end
+            if self.failure is not None:
+                return b"".join(out)
+            if seen.complete or self.done:
+                break
+        if self._at_border and seen.content and not seen.complete:
+            end = self._plain_until(chunk, start)
+            out.append(chunk[start:end])
+            start = end
+        if start < len(chunk):
+            out.append(self._decode(chunk[start:]))
+        return b"".join(out)
+
+    def _plain_until(self, chunk: bytes, start: int) -> int:
+        """Where the plain deltas end, of which the last events of the chunk may be none."""
+        end = chunk.rfind(b"\n\n", start) + 2
+        for _ in range(_MOST_APART):
+            if end < start + 2:
+                break
+            if self._is_plain(chunk[start:end]):
+                return end
+            end = chunk.rfind(b"\n\n", start, end - 2) + 2
+        return start
+
+    def _decode(self, piece: bytes) -> bytes:
         # A third line end belongs to the event after it, which the decoder keeps until that has come.
-        self._at_border = whole and not chunk.endswith(b"\n\n\n")
-        return self._read(self._decoder.feed(chunk))
+        self._at_border = piece.endswith(b"\n\n") and len(piece) > 2 and piece[-3] != _LINE_END
+        return self._read(self._decoder.feed(piece))
 
     def end(self) -> bytes:
         """The provider closed."""
@@ -175,13 +218,15 @@ class StreamWatch:
                 finish_at = len(out)
             if self.failure is not None:
                 self.seen.complete = False
-                return b"".join(out)
+                break
             if one.forward:
                 out.append(one.raw)
             elif not one.events:
                 self.malformed = self.malformed or is_nonsense(one.raw)
-        complete = self.seen.complete = self._decoder.complete
-        if not (complete or self.done):
+        else:
+            self.seen.complete = self._decoder.complete
+        is_over = self.failure is None and (self.seen.complete or self.done)
+        if not (is_over or was_complete):
             return b"".join(out)
         held_from = 0 if was_complete else finish_at
         self.held += b"".join(out[held_from:])
@@ -204,6 +249,7 @@ class StreamWatch:
                 self.done = True
             elif event.is_content:
                 seen.content = True
+                seen.calls = seen.calls or isinstance(event, ToolCallDelta)
         return finished
 
 
@@ -249,11 +295,12 @@ class CodecGlance:
 
     def stream_watch(self, *, include_usage: bool, choices: int) -> StreamWatch:
         # With several choices each has to be seen, or the first finish would look like the last.
-        plain = self.plain_deltas() if choices == 1 else never
-        return StreamWatch(self.codec, plain, include_usage=include_usage)
+        seen = Seen()
+        plain = self.plain_deltas(seen) if choices == 1 else never
+        return StreamWatch(self.codec, plain, seen, include_usage=include_usage)
 
-    def plain_deltas(self) -> Callable[[bytes], bool]:
-        """What tells the plain deltas of one stream."""
+    def plain_deltas(self, seen: Seen) -> Callable[[bytes], bool]:
+        """What tells the plain deltas of one stream, of which `seen` is what was read so far."""
         return never
 
 

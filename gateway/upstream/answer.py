@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
 from gateway.upstream.inflate import Inflate
@@ -30,6 +30,8 @@ class Answer:
         "_line",
         "_loop",
         "_stall_s",
+        "_taker",
+        "_trouble",
         "_waiter",
         "body_bytes",
         "buffer",
@@ -51,6 +53,8 @@ class Answer:
         self._line: Line | None = line  # None once the connection is done with this answer
         self._stall_s = stall_s
         self._waiter: asyncio.Future[None] | None = None
+        self._taker: Callable[[bytes], bool] | None = None
+        self._trouble: Exception | None = None  # raised by the taker
         self._headers: dict[str, str] | None = None
         self.status = 0
         self.raw_headers: list[tuple[bytes, bytes]] = []
@@ -74,6 +78,22 @@ class Answer:
             self._waiter = None
             if not waiter.done():
                 waiter.set_result(None)
+
+    def arrived(self) -> None:
+        """There is something in the buffer."""
+        taker = self._taker
+        if taker is None:
+            self.wake()
+            return
+        try:
+            goes_on = taker(self._take())
+        except Exception as error:
+            self._trouble, goes_on = error, False
+        if goes_on:
+            self.deadline = self._loop.time() + self._stall_s
+        else:
+            self._taker = None
+            self.wake()
 
     def heard_more(self) -> None:
         """Bytes came, of which none are for the caller yet."""
@@ -118,16 +138,42 @@ class Answer:
 
     async def next_chunk(self) -> bytes:
         while True:
-            if self.inflate is None:
-                if self.buffer:
-                    return self._take()
-            elif chunk := self._inflated(self.inflate):
+            if chunk := self._at_hand():
                 return chunk
             if self.failure is not None:
                 raise TransportFailure(self.failure)
             if self.complete:
                 return b""
             await self.wait(self._stall_s)
+
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
+        stopped = False
+
+        def taker(chunk: bytes) -> bool:
+            nonlocal stopped
+            stopped = not take(chunk)
+            return not stopped
+
+        while True:
+            chunk = self._at_hand()
+            if chunk:
+                if not take(chunk):
+                    return False
+                continue
+            if self.failure is not None:
+                raise TransportFailure(self.failure)
+            if self.complete:
+                return True
+            if self.inflate is None:
+                self._taker = taker
+            try:
+                await self.wait(self._stall_s)
+            finally:
+                self._taker = None
+            if self._trouble is not None:
+                raise self._trouble
+            if stopped:
+                return False
 
     async def read_all(self, limit: int) -> bytes:
         parts = []
@@ -157,6 +203,11 @@ class Answer:
             self.draining = True
             self.deadline = self._loop.time() + _LINGER_S
             self._resume()
+
+    def _at_hand(self) -> bytes:
+        if self.inflate is not None:
+            return self._inflated(self.inflate)
+        return self._take() if self.buffer else b""
 
     def _take(self) -> bytes:
         buffer = self.buffer

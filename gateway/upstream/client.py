@@ -6,7 +6,7 @@ A prebuilt request in; status, headers and an iterator of bytes out. Retries, fa
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -54,6 +54,12 @@ class UpstreamResponse(Protocol):
 
     async def next_chunk(self) -> bytes:
         """All decoded bytes that are there, waiting for some if none are; b"" at the end. Raises TransportFailure."""
+        ...
+
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
+        """Give all that `next_chunk` would give to `take`, piece by piece as it arrives, from within the event loop's
+        read where that is possible. False as soon as `take` returns False, True once the body is over. Raises
+        TransportFailure, and what `take` raises."""
         ...
 
     async def read_all(self, limit: int) -> bytes:
@@ -105,6 +111,12 @@ class HttpxResponse:
         except (httpx2.TransportError, httpx2.DecodingError, httpx2.StreamError):
             raise TransportFailure("cut") from None
         return b""
+
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
+        while chunk := await self.next_chunk():
+            if not take(chunk):
+                return False
+        return True
 
     async def read_all(self, limit: int) -> bytes:
         return await collect(self, limit)

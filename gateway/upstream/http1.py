@@ -161,7 +161,7 @@ class Connection(asyncio.Protocol):
             if arrived > _DRAIN_BYTES:
                 answer.drop()
         elif answer.buffer:
-            answer.wake()
+            answer.arrived()
             if answer.buffered > _HIGH_WATER and not answer.paused and self._transport is not None:
                 answer.paused = True
                 self._transport.pause_reading()

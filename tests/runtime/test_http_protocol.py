@@ -55,6 +55,20 @@ async def _chunks(_scope: Any, send: Any, _body: bytes) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
+async def _at_once(scope: Any, send: Any, _body: bytes) -> None:
+    """As `_chunks`, but from a callback, where the server can do that."""
+    write = scope.get("extensions", {}).get("routerone.write_at_once", lambda _: False)
+    if write(b"too soon"):
+        raise AssertionError
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    for piece in (b"one", b"two", b"x" * 100_000, b"three"):
+        if not write(piece):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+    if write(b"too late"):
+        raise AssertionError
+
+
 async def _evil(_scope: Any, send: Any, _body: bytes) -> None:
     await _whole(send, 200, b"x", (b"x-named", b"a\r\nset-cookie: b"))
 
@@ -82,8 +96,8 @@ async def _close(_scope: Any, send: Any, _body: bytes) -> None:
 
 
 _ANSWERS = {
-    "/chunks": _chunks, "/evil": _evil, "/nothing": _nothing, "/crash": _crash, "/silent": _silent,
-    "/short": _short, "/close": _close,
+    "/chunks": _chunks, "/at-once": _at_once, "/evil": _evil, "/nothing": _nothing, "/crash": _crash,
+    "/silent": _silent, "/short": _short, "/close": _close,
 }  # fmt: skip
 
 
@@ -169,6 +183,10 @@ CONVERSATIONS: dict[str, tuple[bytes, ...]] = {
     ),
     "a head only": (get(b"/", method=b"HEAD") + get(b"/chunks", LAST, method=b"HEAD"),),
     "an answer in chunks": (get(b"/chunks", LAST),),
+    "pieces from a callback": (get(b"/at-once", LAST),),
+    "pieces from a callback, several requests at once": (get(b"/at-once") + get(b"/at-once") + get(b"/one", LAST),),
+    "pieces from a callback for a head": (get(b"/at-once", LAST, method=b"HEAD"),),
+    "an old client and pieces from a callback": (get(b"/at-once", version=b"1.0"),),
     "an old client": (get(b"/", version=b"1.0"),),
     "an old client and chunks": (get(b"/chunks", version=b"1.0"),),
     "no content": (get(b"/nothing", LAST),),
@@ -213,6 +231,33 @@ def test_a_whole_answer_leaves_in_one_piece(servers: dict[str, Server]) -> None:
         line.sendall(get(b"/"))
         heard = line.recv(65536)
     assert heard.startswith(b"HTTP/1.1 200") and heard.endswith(b"0 ")
+
+
+def test_a_client_that_reads_nothing_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+
+    async def pours(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        write = scope["extensions"]["routerone.write_at_once"]
+        while write(b"x" * 65536):
+            taken.append(1)
+        await send({"type": "http.response.body", "body": b"the rest"})
+
+    monkeypatch.setitem(globals(), "application", pours)
+    server = Server(PROTOCOLS["ours"])
+    with connect(server) as line:
+        line.sendall(get(b"/", LAST))
+        time.sleep(0.3)
+        poured = len(taken)
+        assert 0 < poured < 1_000
+        heard = b""
+        while got := line.recv(1 << 20):
+            heard += got
+    assert heard.count(b"x") == 65536 * poured and b"the rest" in heard
+    server.stop()
 
 
 def test_an_application_learns_that_its_client_left(monkeypatch: pytest.MonkeyPatch) -> None:

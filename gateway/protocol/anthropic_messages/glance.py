@@ -87,7 +87,7 @@ class MessagesGlance(CodecGlance):
             complete=True,
         )
 
-    def plain_deltas(self) -> Callable[[bytes], bool]:
+    def plain_deltas(self, seen: Seen) -> Callable[[bytes], bool]:
         return _are_deltas
 
 

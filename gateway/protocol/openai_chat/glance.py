@@ -151,8 +151,8 @@ class ChatGlance(CodecGlance):
             finish = read_finish(native, has_calls=bool(calls)).value
         return Seen(usage, tier if type(tier) is str else "", finish, bool(content or calls), True)
 
-    def plain_deltas(self) -> Callable[[bytes], bool]:
-        return PlainDeltas()
+    def plain_deltas(self, seen: Seen) -> Callable[[bytes], bool]:
+        return PlainDeltas(seen)
 
 
 _USUAL = frozenset(("role", "content", "tool_calls"))

@@ -6,6 +6,8 @@ remembered, and an event with the same bytes around another text is a plain delt
 
 from __future__ import annotations
 
+from gateway.protocol.glance import Seen
+
 # What an event that has to be read may have in it. In the text of an answer quotation marks are escaped, so none of
 # these is found there.
 _UNUSUAL = (
@@ -22,14 +24,14 @@ _MOST_LESSONS = 8  # where all events differ, remembering them is of no use
 
 
 class PlainDeltas:
-    """Asked about each chunk of whole events of one stream, in their order."""
+    """Asked about whole events of one stream, in their order; those that it does not know may be asked about again."""
 
-    __slots__ = ("_calls", "_head", "_lessons", "_middle", "_seam", "_skip", "_stop", "_tail")
+    __slots__ = ("_head", "_lessons", "_middle", "_seam", "_seen", "_skip", "_stop", "_tail")
 
-    def __init__(self) -> None:
+    def __init__(self, seen: Seen) -> None:
+        self._seen = seen
         self._head = self._middle = self._tail = self._seam = b""
         self._skip = self._stop = 0
-        self._calls = False
         self._lessons = 0
 
     def __call__(self, chunk: bytes) -> bool:
@@ -57,10 +59,8 @@ class PlainDeltas:
         # An event without choices is a vendor's own.
         if 2 * chunk.count(b'"choices"') != lines:
             return False
-        if b'"tool_calls"' in chunk and not self._calls:
-            # Read once: how an answer with calls has finished is told by there being calls.
-            self._calls = b'"arguments"' in chunk
-            return False
+        if b'"tool_calls"' in chunk and not self._seen.calls:
+            return False  # read once: how an answer with calls has finished is told by there being calls
         if self._lessons < _MOST_LESSONS:
             self._learn(chunk if lines == 2 else chunk[: chunk.index(b"\n\n") + 2])
         return True

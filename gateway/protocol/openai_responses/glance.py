@@ -89,7 +89,7 @@ class ResponsesGlance(CodecGlance):
             complete=True,
         )
 
-    def plain_deltas(self) -> Callable[[bytes], bool]:
+    def plain_deltas(self, seen: Seen) -> Callable[[bytes], bool]:
         return _are_deltas
 
 

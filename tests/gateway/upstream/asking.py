@@ -15,7 +15,7 @@ def ask(url: str, **options: Any) -> UpstreamRequest:
     return UpstreamRequest(url=url, **fields)
 
 
-async def outcome(client: UpstreamClient, request: UpstreamRequest) -> tuple[Any, ...]:
+async def outcome(client: UpstreamClient, request: UpstreamRequest, *, pumped: bool = False) -> tuple[Any, ...]:
     """(status, body), ("send", failure) or (status, body so far, failure). The answer is closed."""
     try:
         response = await client.send(request)
@@ -23,8 +23,11 @@ async def outcome(client: UpstreamClient, request: UpstreamRequest) -> tuple[Any
         return ("send", failed.failure)
     body = bytearray()
     try:
-        async for chunk in response.chunks():
-            body += chunk
+        if pumped:
+            assert await response.pump(lambda chunk: not body.extend(chunk))
+        else:
+            async for chunk in response.chunks():
+                body += chunk
     except TransportFailure as failed:
         return (response.status, bytes(body), failed.failure)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import zlib
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.upstream.client import Oversized, UpstreamClient
+from gateway.upstream.client import Oversized, TransportFailure, UpstreamClient
 from tests.gateway.upstream.asking import ask, outcome
 from tests.gateway.upstream.scripted import chunked, keeps_answering, provider, says, whole
 
@@ -163,11 +164,12 @@ THE_REFERENCE_SAYS: dict[str, tuple[bytes, str, tuple[Any, ...], tuple[Any, ...]
 }
 
 
+@pytest.mark.parametrize("pumped", [False, True])
 @pytest.mark.parametrize("name", CASES)
-async def test_both_transports_make_the_same_of(client: UpstreamClient, name: str) -> None:
+async def test_both_transports_make_the_same_of(client: UpstreamClient, name: str, pumped: bool) -> None:
     script, then, expected = CASES[name]
     async with provider(says(script, then=then)) as known:
-        assert await outcome(client, ask(known.url())) == expected
+        assert await outcome(client, ask(known.url()), pumped=pumped) == expected
 
 
 @pytest.mark.parametrize("name", THE_REFERENCE_SAYS)
@@ -203,7 +205,7 @@ async def test_it_does_not_matter_how_often_the_network_splits(
     cuts = sorted(data.draw(st.sets(st.integers(1, len(script) - 1), max_size=12)))
     pieces = [script[start:end] for start, end in zip([0, *cuts], [*cuts, len(script)], strict=True)]
     async with provider(says(*pieces, pause_s=0.001, then=then)) as known:
-        assert await outcome(client, ask(known.url())) == expected
+        assert await outcome(client, ask(known.url()), pumped=data.draw(st.booleans())) == expected
 
 
 async def test_header_names_are_in_lower_case_and_repeated_ones_are_joined(client: UpstreamClient) -> None:
@@ -229,6 +231,79 @@ async def test_events_arrive_one_by_one_and_not_at_the_end(client: UpstreamClien
     async with provider(says(stream[:middle], stream[middle:], pause_s=0.05)) as known:
         response = await client.send(ask(known.url()))
         assert [await response.next_chunk() for _ in range(3)] == [b"one", b"two", b""]
+        await response.close()
+
+
+async def test_who_takes_pieces_may_stop_and_go_on(client: UpstreamClient) -> None:
+    stream = chunked(b"one", b"two", b"three")
+    second, third = stream.index(b"3\r\ntwo"), stream.index(b"5\r\nthree")
+    got: list[bytes] = []
+
+    def take(chunk: bytes) -> bool:
+        got.append(chunk)
+        return chunk != b"two"
+
+    async with provider(says(stream[:second], stream[second:third], stream[third:], pause_s=0.05)) as known:
+        response = await client.send(ask(known.url()))
+        assert not await response.pump(take)
+        assert got == [b"one", b"two"]
+        await asyncio.sleep(0.15)  # what comes meanwhile waits
+        assert got == [b"one", b"two"]
+        assert await response.pump(take)
+        assert got == [b"one", b"two", b"three"]
+        assert await response.pump(take)  # over, and still over
+        await response.close()
+
+
+@pytest.mark.parametrize("at", [0, 1])
+async def test_what_goes_wrong_while_taking_is_told_to_the_one_who_asked(client: UpstreamClient, at: int) -> None:
+    stream = chunked(b"one", b"two")
+    middle = stream.index(b"3\r\ntwo")
+    seen = 0
+
+    def take(chunk: bytes) -> bool:
+        nonlocal seen
+        if seen == at:
+            raise ZeroDivisionError
+        seen += 1
+        return True
+
+    async with provider(says(stream[:middle], stream[middle:], pause_s=0.05)) as known:
+        response = await client.send(ask(known.url()))
+        with pytest.raises(ZeroDivisionError):
+            await response.pump(take)
+        await response.close()
+
+
+async def test_a_silence_between_pieces_that_are_taken_is_a_stall(client: UpstreamClient) -> None:
+    stream = chunked(b"one", b"two", b"three")
+    second, third = stream.index(b"3\r\ntwo"), stream.index(b"5\r\nthree")
+    pieces = (stream[:second], stream[second:third], stream[third:])
+    got: list[bytes] = []
+    async with provider(says(*pieces, pause_s=0.6)) as known:  # each pause alone is shorter than the limit
+        response = await client.send(ask(known.url(), stall_timeout_s=1.0))
+        assert await response.pump(lambda chunk: not got.append(chunk))  # type: ignore[func-returns-value]
+        await response.close()
+    assert got == [b"one", b"two", b"three"]
+    async with provider(says(pieces[0], pieces[1], pause_s=0.05, then="stay")) as known:
+        response = await client.send(ask(known.url(), stall_timeout_s=0.3))
+        with pytest.raises(TransportFailure) as failed:
+            await response.pump(lambda _: True)
+        assert failed.value.failure == "stalled"
+        await response.close()
+
+
+async def test_nothing_is_taken_for_a_caller_who_was_stopped(client: UpstreamClient) -> None:
+    stream = chunked(b"one", b"two")
+    middle = stream.index(b"3\r\ntwo")
+    got: list[bytes] = []
+    async with provider(says(stream[:middle], stream[middle:], pause_s=0.1)) as known:
+        response = await client.send(ask(known.url()))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.03):
+                await response.pump(lambda chunk: not got.append(chunk))  # type: ignore[func-returns-value]
+        await asyncio.sleep(0.15)
+        assert b"".join(got) == b"one"
         await response.close()
 
 

@@ -205,6 +205,22 @@ def test_plain_deltas_pass_unread(dialect: str, delta: bytes, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(("dialect", "delta"), PAIRS)
+@pytest.mark.parametrize("ends", [1, 2, 3])
+def test_of_a_stream_that_comes_at_once_only_its_ends_are_read(
+    dialect: str, delta: bytes, ends: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = GLANCES[dialect].stream_watch(include_usage=True, choices=1)
+    reads: list[bytes] = []
+    monkeypatch.setattr(watch, "_decoder", _Spy(watch._decoder, reads, watch._decoder.feed))
+    words = b"".join(delta % b"%d" % number for number in range(60))
+    begin, end = b": hello\n\n" * ends, b": bye\n\n" * ends
+    half = 7 + len(words) // 2  # within an event
+    chunks = (begin + words + end, words + end, words + words[:half], words[half:] + end)
+    assert b"".join([watch.feed(chunk) for chunk in chunks]) == through_the_decoder(CODECS[dialect], chunks, True).out
+    assert sum(map(len, reads)) < 2 * len(begin) + 5 * len(end) + 4 * len(delta % b"00")
+
+
+@pytest.mark.parametrize(("dialect", "delta"), PAIRS)
 @pytest.mark.parametrize(
     "odd",
     [
