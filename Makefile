@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CHROMIUM ?=
+TEST_PROCESSES ?= 2
 # `check --deploy` reads production-like settings; nothing connects to these addresses.
 DEPLOY_ENV = DB_POOL_MAX=0 DATABASE_URL=postgres://check@127.0.0.1:9/check REDIS_URL=redis://127.0.0.1:9/0 \
 	SECRET_KEY=0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ API_KEY_PEPPER=check-check-check-check \
@@ -24,8 +25,8 @@ up: install ## start everything on this machine (PORT=8000); Ctrl-C stops it, th
 reset: install ## forget all data of `make up`
 	@$(BIN)/python manage.py reset $(if $(YES),--yes)
 
-test: install chromium ## run all tests
-	@CHROMIUM="$(CHROMIUM)" $(BIN)/python -m pytest $(ARGS)
+test: install chromium ## run all tests, in two processes (TEST_PROCESSES=4)
+	@CHROMIUM="$(CHROMIUM)" $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadgroup $(ARGS)
 
 test-one: install ## run some tests: make test-one T=tests/billing
 	@CHROMIUM="$(CHROMIUM)" $(BIN)/python -m pytest $(T) $(ARGS)

@@ -14,7 +14,7 @@ from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -22,7 +22,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 from django.views.decorators.vary import vary_on_headers
 
-from accounts.access import api_keys_of, current_organization, project_or_404, projects_of
+from accounts.access import (
+    api_keys_of,
+    current_organization,
+    organization_or_none,
+    project_or_404,
+    projects_of,
+    signed_in_user,
+)
 from accounts.models import ApiKey, Organization
 from accounts.sample_models import sample_model
 from billing.receipts.document import public_id
@@ -176,7 +183,12 @@ def log(request: HttpRequest, request_id: UUID) -> HttpResponse:
 @vary_on_headers("HX-Request", "HX-Target")
 @require_GET
 def overview(request: HttpRequest) -> HttpResponse:
-    """Figures, charges per day and the first-run checklist. The checklist alone while htmx waits for a request."""
+    """Figures, charges per day and the first-run checklist. The checklist alone while htmx waits for a request.
+
+    Staff who belong to no organization land here after their log-in too, and are sent on to the admin.
+    """
+    if organization_or_none(request) is None and signed_in_user(request).is_staff:
+        return redirect("admin:index")
     organization = current_organization(request)
     keys = _keys_of(request)
     checklist = _checklist(request, organization, keys)

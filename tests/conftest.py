@@ -1,4 +1,4 @@
-"""One PostgreSQL and one Valkey for the whole run, in a folder that is deleted afterwards.
+"""One PostgreSQL and one Valkey for each process of a run, in a folder that is deleted afterwards.
 
 They are started when this file is imported: pytest-django reads the settings right after, because they are named
 here and not in pyproject.toml. DATABASE_URL and REDIS_URL, where given, are used instead.
@@ -61,6 +61,20 @@ def pytest_configure() -> None:
     from django.conf import settings
 
     settings.PASSWORD_HASHERS = ["tests.quick_passwords.QuickHasher"]  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """The processes of a run start servers of their own before they read the settings, as this one did."""
+    os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several processes one runs all of a file, but for tests of the running product: it stays up and fills its
+    process's database, so these come last everywhere (pytest-django puts them there)."""
+    for item in items:
+        product = "processes" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group(f"{item.path}{' with the product' if product else ''}"))
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ async def test_a_client_that_leaves_in_mid_body_is_noticed() -> None:
 
 
 def test_compressed_bodies_are_opened_within_the_limit() -> None:
-    assert decompress(gzip.compress(b"hello"), "gzip", 100) == b"hello"
+    assert decompress(gzip.compress(b"hello", mtime=0), "gzip", 100) == b"hello"
     assert decompress(zlib.compress(b"hello"), "deflate", 100) == b"hello"
     with pytest.raises(TooLarge):
         decompress(gzip.compress(b"0" * 10_000_000), "gzip", 1000)
@@ -61,7 +61,7 @@ def test_zstd_bodies_are_opened_within_the_limit() -> None:
             decompress(broken, "zstd", 5000)
 
 
-@pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b"hello")[:-9]])
+@pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b"hello", mtime=0)[:-9]])
 def test_a_broken_compressed_body_is_the_callers_error(body: bytes) -> None:
     with pytest.raises(BadRequest):
         decompress(body, "gzip", 100)

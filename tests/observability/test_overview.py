@@ -51,6 +51,16 @@ def test_the_page_shows_figures_keys_and_latest_requests(alice: Cast, save: Save
         assert words in text, words
 
 
+def test_staff_without_an_organization_are_sent_to_the_admin(alice: Cast) -> None:
+    alice.user.memberships.all().delete()
+    refused = alice.page().get("/overview")
+    assert refused.status_code == 403
+    alice.user.is_staff = True
+    alice.user.save()
+    sent_on = alice.page().get("/overview")
+    assert (sent_on.status_code, sent_on["location"]) == (302, "/admin/")
+
+
 def test_a_project_can_be_chosen(alice: Cast, save: Save) -> None:
     other = Project.objects.create(organization=alice.organization, name="other")
     save(alice)

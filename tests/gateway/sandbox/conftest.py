@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,12 +13,12 @@ import anthropic
 import openai
 import pytest
 
+from tests.scenarios.processes import free_port
+
 
 @pytest.fixture(scope="session")
 def sandbox_url() -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "uvicorn", "gateway.sandbox.app:application", "--port", str(port)]
     environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
     process = subprocess.Popen([*command, "--log-level", "critical"], env=environment)
