@@ -1,4 +1,5 @@
-"""The memory of a process that serves requests: Python's search for cycles, and what the C library keeps for later."""
+"""The memory of a process that serves requests: Python's search for cycles, the size of its pages, and what the C
+library keeps for later."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import asyncio
 import ctypes
 import gc
 import os
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ LOOK_EVERY_S = 10.0
 GROWN_BYTES = 32 * 1024 * 1024
 _STATM = Path("/proc/self/statm")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_MAPS = Path("/proc/self/maps")
+_HUGE = 2 * 1024 * 1024
+_MADV_HUGEPAGE, _MADV_COLLAPSE = 14, 25  # of linux/mman.h
 
 
 def settling(send: Send) -> Send:
@@ -39,6 +43,37 @@ def settle_down() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG, _MIDDLE, _OLD)
+    use_huge_pages()
+
+
+def use_huge_pages() -> int:
+    """Put what is loaded into pages of 2 MB, where the system allows it; returns for how many bytes that was asked.
+
+    A request touches hundreds of places all over the heap. With pages of 4 kB each of them is a look-up of its own in
+    the page tables, in a virtual machine one through two sets of tables, and all of them anew after a moment without
+    work. Needs Linux 6.1; it is a matter of speed alone, so nothing is said where it fails.
+    """
+    madvise = _c_function("madvise")
+    if madvise is None or not _MAPS.exists():
+        return 0
+    done = 0
+    for start, end in _heap(_MAPS.read_text()):
+        # The first advice is for what is yet to come, the second for what is there.
+        for advice in (_MADV_HUGEPAGE, _MADV_COLLAPSE):
+            madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), ctypes.c_int(advice))
+        done += end - start
+    return done
+
+
+def _heap(maps: str) -> Iterator[tuple[int, int]]:
+    """The whole huge pages within memory that is no file's and no stack, from the text of /proc/self/maps."""
+    for line in maps.splitlines():
+        place, access, *_, name = [*line.split(maxsplit=5), ""][:6]
+        if access == "rw-p" and name in ("", "[heap]"):
+            start, _, end = place.partition("-")
+            first, last = -(-int(start, 16) // _HUGE) * _HUGE, int(end, 16) // _HUGE * _HUGE
+            if first < last:
+                yield first, last
 
 
 class Trimmer:
@@ -68,7 +103,7 @@ class Trimmer:
 
 def can_trim() -> bool:
     """Linux with glibc."""
-    return _STATM.exists() and _malloc_trim() is not None
+    return _STATM.exists() and _c_function("malloc_trim") is not None
 
 
 def resident_bytes() -> int:
@@ -77,14 +112,14 @@ def resident_bytes() -> int:
 
 def trim() -> None:
     gc.collect()  # cycles hold large bodies too
-    give_back = _malloc_trim()
+    give_back = _c_function("malloc_trim")
     if give_back is not None:
         give_back(0)
 
 
-def _malloc_trim() -> Any:
-    """glibc's own; None with another C library."""
+def _c_function(name: str) -> Any:
+    """None where the C library has no such function: `malloc_trim` is glibc's own."""
     try:
-        return ctypes.CDLL(None).malloc_trim
+        return getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError, TypeError):
         return None

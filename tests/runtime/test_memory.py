@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,3 +83,35 @@ def test_trimming_does_no_harm_here() -> None:
     before = memory.resident_bytes()
     memory.trim()
     assert 0 < memory.resident_bytes() <= before + GROWN_BYTES
+
+
+MAPS = """\
+00400000-00a00000 r-xp 00000000 fe:00 123 /usr/bin/python3.11
+00bfe000-01800000 rw-p 00000000 00:00 0 [heap]
+7f0000000000-7f00005ff000 rw-p 00000000 00:00 0
+7f0000600000-7f00007ff000 rw-p 00000000 00:00 0
+7f0000800000-7f0000c00000 rw-p 00000000 fe:00 124 /usr/lib/some file.so
+7f0000c00000-7f0001000000 rw-s 00000000 00:01 125 /dev/shm/shared
+7f0001000000-7f0001400000 ---p 00000000 00:00 0
+7ffc00000000-7ffc00800000 rw-p 00000000 00:00 0 [stack]
+"""
+
+
+def test_huge_pages_are_for_memory_of_our_own_that_has_room_for_them() -> None:
+    assert list(memory._heap(MAPS)) == [(0xC00000, 0x1800000), (0x7F0000000000, 0x7F0000400000)]
+
+
+def test_a_process_may_have_huge_pages() -> None:
+    kept = bytearray(64 * 1024 * 1024)
+    kept[::4096] = b"x" * (len(kept) // 4096)
+    asked = memory.use_huge_pages()
+    assert kept.count(b"x") == len(kept) // 4096
+    if not memory._MAPS.exists():
+        assert asked == 0
+        pytest.skip("no /proc here")
+    assert asked >= 60 * 1024 * 1024
+    enabled = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not enabled.exists() or "[never]" in enabled.read_text():
+        pytest.skip("this system has no huge pages")
+    used = re.search(r"AnonHugePages: +(\d+) kB", Path("/proc/self/smaps_rollup").read_text())
+    assert used is not None and int(used.group(1)) >= 40 * 1024
