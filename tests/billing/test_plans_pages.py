@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.conf import settings as django_settings
@@ -231,7 +232,8 @@ def test_the_history_lists_periods_with_what_was_spent(hers: Client, organizatio
     give_credit(organization, 20 * USD)
     renewal.renew(subscription.pk, subscription.period_end)
     html = page(hers)
-    assert "$3.00 / $25.00" in html and html.count(f"{subscription.period_end:%Y-%m-%d}") >= 2
+    turn = timezone.localtime(subscription.period_end, ZoneInfo("Asia/Shanghai"))  # the user's day
+    assert "$3.00 / $25.00" in html and html.count(f"{turn:%Y-%m-%d}") >= 2
 
 
 def test_members_see_the_plan_and_cannot_change_it(client: Client, organization: Organization) -> None:
